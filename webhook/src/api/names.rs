@@ -1,0 +1,61 @@
+//! Every name that users, owners and other tools meet: labels, annotations, volumes, containers.
+
+/// API group of the custom resource, and prefix of every label and annotation of ours.
+pub const GROUP: &str = "spark-injector.io";
+
+/// Version of the custom resource.
+pub const VERSION: &str = "v1alpha1";
+
+/// Label: on a namespace `enabled` switches injection on, on a pod `disabled` asks to be left alone.
+pub const INJECT_LABEL: &str = "spark-injector.io/inject";
+
+/// Value of [`INJECT_LABEL`] on a namespace that opted in.
+pub const INJECT_ENABLED: &str = "enabled";
+
+/// Value of [`INJECT_LABEL`] on a pod that opts out, where its profile allows it.
+pub const INJECT_DISABLED: &str = "disabled";
+
+/// Pod label by which a job chooses one of its profile's variants.
+pub const VARIANT_LABEL: &str = "spark-injector.io/variant";
+
+/// Pod annotation that we write: compact JSON with profile, revision, role and variant.
+pub const STATUS_ANNOTATION: &str = "spark-injector.io/status";
+
+/// Namespace annotation with the node selector: key and grammar of the in-tree PodNodeSelector plugin.
+pub const NODE_SELECTOR_ANNOTATION: &str = "scheduler.alpha.kubernetes.io/node-selector";
+
+/// Pod label that Spark sets to `driver` or `executor`, and that it refuses to let users override.
+pub const SPARK_ROLE_LABEL: &str = "spark-role";
+
+/// Annotation that the kubelet puts on mirror pods of static pods. They cannot be changed.
+pub const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
+
+/// Name of the injected init container.
+pub const INIT_CONTAINER: &str = "spark-injector-init";
+
+/// Volume that the init container fills and the Spark container reads.
+pub const FILES_VOLUME: &str = "spark-injector-files";
+
+/// Empty volume that covers the service account token in the init container.
+pub const NO_TOKEN_VOLUME: &str = "spark-injector-no-token";
+
+/// Where the API server mounts the service account token.
+pub const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// Prefix of every object that we create in a namespace of a team.
+pub const OBJECT_PREFIX: &str = "spark-injector-";
+
+/// Prefix of the volumes that Spark makes for its local directories.
+pub const LOCAL_DIR_PREFIX: &str = "spark-local-dir-";
+
+/// Environment variable in which Spark lists its local directories, comma-separated.
+pub const LOCAL_DIRS_VARIABLE: &str = "SPARK_LOCAL_DIRS";
+
+/// Name in a template's `containers` that stands for the Spark container, whatever its name in the pod.
+pub const SPARK_CONTAINER: &str = "spark";
+
+/// Namespaces that are never touched: a mutating webhook that fails there can lock a cluster up.
+pub const EXCLUDED_NAMESPACES: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
+
+/// Namespace of the injector itself, and of its sources, where none is given.
+pub const DEFAULT_NAMESPACE: &str = "spark-injector";

@@ -1,0 +1,31 @@
+//! What is wrong with an input, in one form for every shell.
+
+use std::fmt;
+
+/// One mistake: where it is, and what is allowed there.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Problem {
+    /// Where the document came from, as its source names it: `profiles/a.yaml`, `profiles/a.yaml#2`.
+    pub origin: String,
+    /// What is affected: `SparkProfile team-a`, `Namespace x`; empty when not even that could be read.
+    pub subject: String,
+    /// Path of the field: `spec.files[2].mode`; empty when the whole document is meant.
+    pub path: String,
+    /// What is wrong, the value, and what is allowed. Never the content of a file.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [self.origin.as_str(), self.subject.as_str(), self.path.as_str(), self.message.as_str()];
+        let mut first = true;
+        for part in parts.into_iter().filter(|part| !part.is_empty()) {
+            if !first {
+                f.write_str(": ")?;
+            }
+            f.write_str(part)?;
+            first = false;
+        }
+        Ok(())
+    }
+}
