@@ -1,0 +1,57 @@
+//! Acceptance tests and the demo, on the real thing: an API server of our own, the built binaries, real Spark.
+//!
+//! | module | owns |
+//! | --- | --- |
+//! | [`cluster`] | one control plane (etcd and kube-apiserver) on loopback, and its end |
+//! | [`client`] | requests to it as plain JSON, with status, body and warnings in sight; a blocking interface |
+//! | [`registration`] | the webhook configuration, and waiting until it is in effect |
+//! | [`webhook`], [`cli`] | the built `spark-injector`, as a server and as a command line |
+//! | [`recorder`] | a webhook that allows everything and remembers what the API server sent |
+//! | [`kubelet`] | what a kubelet would make of a pod: environment, `init-sync` run, mounts |
+//! | [`pods`] | pods as real Spark sent them, and what a workload controller makes of a template |
+//! | [`spark`] | real Spark against the cluster: the driver by `spark-submit`, executors by a client-mode driver |
+//! | [`places`] | where binaries and caches are; the one reader of the environment |
+//!
+//! A test needs no `async` and no set-up of its own:
+//!
+//! ```no_run
+//! use acceptance::{cluster::Cluster, client::Namespace};
+//! use serde_json::json;
+//!
+//! let api = Cluster::shared().admin();
+//! api.create_namespace(&Namespace::new("team-a").opted_in());
+//! let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "team-a"},
+//!                  "spec": {"containers": [{"name": "c", "image": "i"}]}});
+//! assert_eq!(api.create(&pod).status, 201);
+//! ```
+//!
+//! What this crate must not do: compute what the webhook should answer. Expected values stand in the tests.
+
+// A harness that cannot set up its world has nothing to return: the panic is the message, at the failing line.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::print_stderr
+)]
+
+pub mod cli;
+pub mod client;
+pub mod cluster;
+pub mod expansion;
+pub mod kubelet;
+pub mod places;
+pub mod pods;
+pub mod process;
+pub mod recorder;
+pub mod registration;
+pub mod spark;
+pub mod webhook;
+
+mod pki;
+mod runtime;
+mod scratch;
+
+pub use pki::{Authority, Identity};

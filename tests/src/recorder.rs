@@ -1,0 +1,156 @@
+//! A webhook that allows everything, changes nothing unless told to, and remembers each review: what the API server
+//! really sends, with everything that it sets before it calls.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::body::Bytes;
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde_json::{Value, json};
+
+use crate::client::Api;
+use crate::pki::{Authority, Identity};
+use crate::registration::Registration;
+use crate::runtime;
+
+type Reviews = Arc<Mutex<Vec<Value>>>;
+type Answer = Arc<dyn Fn(&Value) -> Option<Value> + Send + Sync>;
+
+/// A running recorder; stops when dropped.
+pub struct Recorder {
+    address: SocketAddr,
+    authority: Authority,
+    reviews: Reviews,
+    handle: Handle<SocketAddr>,
+}
+
+impl Recorder {
+    /// One that changes nothing.
+    pub fn start() -> Self {
+        Self::start_with(|_| None)
+    }
+
+    /// One that answers a review with this JSON patch: another team's mutating webhook.
+    pub fn start_with(answer: impl Fn(&Value) -> Option<Value> + Send + Sync + 'static) -> Self {
+        let authority = Authority::new("recorder-ca");
+        let identity = authority.server("recorder");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        listener.set_nonblocking(true).expect("a socket for tokio");
+        let address = listener.local_addr().expect("its address");
+
+        let reviews = Reviews::default();
+        let (kept, answer): (_, Answer) = (Arc::clone(&reviews), Arc::new(answer));
+        let router = axum::Router::new().fallback(move |body: Bytes| {
+            let (kept, answer) = (Arc::clone(&kept), Arc::clone(&answer));
+            async move { respond(&kept, &answer, &body) }
+        });
+
+        let handle = Handle::new();
+        let _inside = runtime::handle().enter();
+        let server =
+            axum_server::from_tcp_rustls(listener, tls(&identity)).expect("a server on the listener");
+        let server = server.handle(handle.clone()).serve(router.into_make_service());
+        runtime::handle().spawn(server);
+        Self {
+            address,
+            authority,
+            reviews,
+            handle,
+        }
+    }
+
+    /// How to register it under this name.
+    pub fn registration(&self, name: &str) -> Registration {
+        Registration::new(
+            name,
+            &format!("https://{}/record", self.address),
+            self.authority.certificate(),
+        )
+    }
+
+    /// All reviews so far, oldest first.
+    pub fn reviews(&self) -> Vec<Value> {
+        self.reviews
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Forgets the reviews so far.
+    pub fn clear(&self) {
+        self.reviews
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
+    /// The review that the API server makes of this pod, which is not kept. The recorder must be registered and in
+    /// effect in the pod's namespace. What the API server says to the pod afterwards does not matter: webhooks come
+    /// before validation.
+    ///
+    /// # Panics
+    /// When no review of it comes.
+    #[track_caller]
+    pub fn review_of(&self, api: &Api, pod: &Value) -> Value {
+        let reply = api.dry_run(pod);
+        let same = |review: &&Value| {
+            let metadata = &review["request"]["object"]["metadata"];
+            review["request"]["namespace"] == pod["metadata"]["namespace"]
+                && metadata["name"] == pod["metadata"]["name"]
+                && metadata["generateName"] == pod["metadata"]["generateName"]
+        };
+        let reviews = self.reviews();
+        reviews
+            .iter()
+            .rev()
+            .find(same)
+            .cloned()
+            .unwrap_or_else(|| panic!("no review came, but: {}", reply.text))
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.handle.shutdown();
+    }
+}
+
+impl std::fmt::Debug for Recorder {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Recorder")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+fn respond(kept: &Reviews, answer: &Answer, body: &[u8]) -> ([(&'static str, &'static str); 1], String) {
+    let review: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+    let mut response = json!({"uid": review["request"]["uid"], "allowed": true});
+    if let Some(patch) = answer(&review) {
+        response["patchType"] = "JSONPatch".into();
+        response["patch"] = BASE64.encode(patch.to_string()).into();
+    }
+    kept.lock().unwrap_or_else(PoisonError::into_inner).push(review);
+    let answer =
+        json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response});
+    ([("content-type", "application/json")], answer.to_string())
+}
+
+fn tls(identity: &Identity) -> RustlsConfig {
+    let chain = vec![CertificateDer::from_pem_slice(identity.certificate.as_bytes()).expect("a certificate")];
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("a key");
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the default versions")
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .expect("a matching pair");
+    RustlsConfig::from_config(Arc::new(config))
+}

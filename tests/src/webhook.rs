@@ -1,0 +1,201 @@
+//! The built `spark-injector serve` as a child process on loopback.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::client::{Api, Credential, Reply};
+use crate::pki::Authority;
+use crate::places;
+use crate::process::{Process, wait_until};
+use crate::registration::Registration;
+use crate::scratch::Scratch;
+
+const START: Duration = Duration::from_secs(20);
+const STOP: Duration = Duration::from_secs(30);
+
+/// A running webhook; killed when dropped.
+#[derive(Debug)]
+pub struct Webhook {
+    process: Process,
+    review: SocketAddr,
+    admin: SocketAddr,
+    authority: Authority,
+    log: Arc<Mutex<Vec<String>>>,
+    // The certificate files, for as long as the server may read them again.
+    files: Scratch,
+}
+
+impl Webhook {
+    /// Serves from the directory `from` (profiles, sources, namespaces as YAML).
+    pub fn start(from: &Path, extra: &[&str]) -> Self {
+        let mut command = Command::new(places::spark_injector());
+        command.arg("serve").arg("--from").arg(from).args(extra);
+        Self::launch(command)
+    }
+
+    /// Serves with exactly these arguments after `serve` (addresses and certificates are added), and this
+    /// kubeconfig: with sources and controllers on a cluster.
+    pub fn start_on_cluster(kubeconfig: &Path, args: &[&str]) -> Self {
+        let mut command = Command::new(places::spark_injector());
+        command.arg("serve").args(args).env("KUBECONFIG", kubeconfig);
+        Self::launch(command)
+    }
+
+    fn launch(mut command: Command) -> Self {
+        let files = Scratch::new("webhook");
+        let authority = Authority::new("webhook-ca");
+        let (certificate, key) = authority.server("spark-injector").write(files.path(), "tls");
+        command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+        command
+            .arg("--tls-cert")
+            .arg(certificate)
+            .arg("--tls-key")
+            .arg(key);
+        let mut process = Process::spawn("spark-injector", &command, Stdio::piped(), Stdio::piped());
+
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (kept, stderr) = (Arc::clone(&log), process.stderr().expect("a pipe"));
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                kept.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            }
+        });
+        let (sender, lines) = mpsc::channel();
+        let stdout = process.stdout().expect("a pipe");
+        std::thread::spawn(move || {
+            // Read to the end even when nobody listens: a full pipe would stop the server.
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+
+        let first = lines.recv_timeout(START).unwrap_or_else(|_| {
+            let status = process.wait(Duration::from_millis(200));
+            let log = log.lock().unwrap_or_else(PoisonError::into_inner).join("\n");
+            panic!("spark-injector serve printed no address (status {status:?}); it said:\n{log}")
+        });
+        let ready: Value = serde_json::from_str(&first).unwrap_or(Value::Null);
+        let address = |name: &str| -> SocketAddr {
+            let text = ready["listening"][name]
+                .as_str()
+                .and_then(|text| text.parse().ok());
+            text.unwrap_or_else(|| panic!("no address \"{name}\" in the first line: {first}"))
+        };
+        let (review, admin) = (address("review"), address("admin"));
+        Self {
+            process,
+            review,
+            admin,
+            authority,
+            log,
+            files,
+        }
+    }
+
+    /// The URL that the API server calls.
+    pub fn url(&self) -> String {
+        format!("https://{}/mutate", self.review)
+    }
+
+    /// How to register it under this name.
+    pub fn registration(&self, name: &str) -> Registration {
+        Registration::new(name, &self.url(), self.authority.certificate())
+    }
+
+    /// The authority that signed the serving certificate.
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// The directory of `tls.crt` and `tls.key`: replace them to test a reload.
+    pub fn tls_directory(&self) -> &Path {
+        self.files.path()
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// A connection straight to the review port, past any API server.
+    pub fn direct(&self, credential: Credential) -> Api {
+        Api::new(
+            &format!("https://{}", self.review),
+            self.authority.der(),
+            credential,
+        )
+    }
+
+    /// Posts one review straight to the webhook. Whoever posts many keeps one [`Webhook::direct`].
+    #[track_caller]
+    pub fn review(&self, review: &Value) -> Reply {
+        self.direct(Credential::None).post("/mutate", review)
+    }
+
+    /// GET on the admin port (`/livez`, `/readyz`, `/metrics`): status and body.
+    pub fn admin(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.admin).expect("the admin port answers");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .expect("a timeout");
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            self.admin
+        );
+        stream.write_all(request.as_bytes()).expect("a request");
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).expect("an answer");
+        let text = String::from_utf8_lossy(&bytes);
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        (
+            status.unwrap_or_else(|| panic!("no HTTP answer: {head}")),
+            body.to_owned(),
+        )
+    }
+
+    /// The metrics, as text.
+    pub fn metrics(&self) -> String {
+        self.admin("/metrics").1
+    }
+
+    /// The lines on standard error so far.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits for a line on standard error that contains `text`.
+    ///
+    /// # Panics
+    /// When none comes within 10 s, with what came instead.
+    #[track_caller]
+    pub fn wait_for_log(&self, text: &str) -> String {
+        let found = wait_until(Duration::from_secs(10), || {
+            self.log().into_iter().find(|line| line.contains(text))
+        });
+        found.unwrap_or_else(|| panic!("no line with {text:?} in:\n{}", self.log().join("\n")))
+    }
+
+    /// Sends SIGTERM and does not wait.
+    pub fn terminate(&mut self) {
+        self.process.signal("TERM");
+    }
+
+    /// Sends SIGTERM, if [`Webhook::terminate`] has not, and waits for the end.
+    ///
+    /// # Panics
+    /// When it is still there after 30 s.
+    pub fn stop(&mut self) -> ExitStatus {
+        self.terminate();
+        self.process
+            .wait(STOP)
+            .unwrap_or_else(|| panic!("still running: {}", self.log().join("\n")))
+    }
+}
