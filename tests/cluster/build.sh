@@ -19,13 +19,14 @@ etcd=$(version_of go.etcd.io/etcd/server/v3)
 wanted=$(sed -n 's/^go //p' go.mod)
 
 command -v flock > /dev/null || die "flock is missing: install util-linux"
-command -v go > /dev/null || die "building kube-apiserver $kubernetes needs Go $wanted or newer, and there is no \`go\`" \
+command -v go > /dev/null || die "building kube-apiserver ${kubernetes#v} needs Go $wanted or newer, and there is no \`go\`" \
   "in PATH. Install it from https://go.dev/dl/ or with your package manager, then run this again."
 # The flags decide what is built and whether Go's own build cache hits, so the caller's do not count.
 export GOFLAGS=-mod=readonly GOWORK=off
 # Lets any Go since 1.21 fetch the release that go.mod asks for.
 export GOTOOLCHAIN="${GOTOOLCHAIN:-auto}"
-go version > /dev/null 2>&1 || die "Go $wanted or newer is needed: $(go version 2>&1 | tail -n 1)" \
+# `go version` would not read go.mod.
+complaint=$(go list -m 2>&1) || die "Go $wanted or newer is needed ($complaint)." \
   "Install it from https://go.dev/dl/, or unset GOTOOLCHAIN so that \`go\` can fetch it."
 
 mkdir -p "$cache"
@@ -63,7 +64,7 @@ start=$SECONDS
 stamp=k8s.io/component-base/version
 minor=${kubernetes#v1.}
 stamps="-X $stamp.gitVersion=$kubernetes -X $stamp.gitMajor=1 -X $stamp.gitMinor=${minor%%.*}"
-build kube-apiserver "$kubernetes" "about 8 minutes the first time" "$stamps" k8s.io/kubernetes/cmd/kube-apiserver
+build kube-apiserver "$kubernetes" "3 to 8 minutes the first time" "$stamps" k8s.io/kubernetes/cmd/kube-apiserver
 build etcd "$etcd" "under a minute" "" go.etcd.io/etcd/server/v3
 build kubectl "$kubernetes" "about a minute" "$stamps" k8s.io/kubernetes/cmd/kubectl
 

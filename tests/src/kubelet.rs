@@ -133,10 +133,17 @@ pub fn run_init_sync(pod: &Value, environment: &BTreeMap<String, String>, to: &P
     let mut command = Command::new(places::init_sync());
     command.current_dir(to).env_clear();
     for argument in items(&container["args"]).filter_map(Value::as_str) {
-        command.arg(match argument.strip_prefix(TARGET) {
-            Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("{target}{rest}"),
-            _ => argument.to_owned(),
-        });
+        // `--to DIR` and `--to=DIR`.
+        let (flag, value) = argument
+            .split_once('=')
+            .map_or(("", argument), |(flag, value)| (flag, value));
+        match value.strip_prefix(TARGET) {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+                let equals = if flag.is_empty() { "" } else { "=" };
+                command.arg(format!("{flag}{equals}{target}{rest}"))
+            }
+            _ => command.arg(argument),
+        };
     }
     for (name, value) in environment {
         if name == "INIT_SYNC_MANIFEST" {

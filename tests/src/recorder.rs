@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
 use serde_json::{Value, json};
 
 use crate::client::Api;
@@ -36,8 +37,20 @@ impl Recorder {
         Self::start_with(|_| None)
     }
 
+    /// One that changes nothing and talks only to holders of a client certificate that `clients` signed.
+    pub fn start_for(clients: &Authority) -> Self {
+        Self::launch(|_| None, Some(clients))
+    }
+
     /// One that answers a review with this JSON patch: another team's mutating webhook.
     pub fn start_with(answer: impl Fn(&Value) -> Option<Value> + Send + Sync + 'static) -> Self {
+        Self::launch(answer, None)
+    }
+
+    fn launch(
+        answer: impl Fn(&Value) -> Option<Value> + Send + Sync + 'static,
+        clients: Option<&Authority>,
+    ) -> Self {
         let authority = Authority::new("recorder-ca");
         let identity = authority.server("recorder");
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
@@ -53,8 +66,8 @@ impl Recorder {
 
         let handle = Handle::new();
         let _inside = runtime::handle().enter();
-        let server =
-            axum_server::from_tcp_rustls(listener, tls(&identity)).expect("a server on the listener");
+        let server = axum_server::from_tcp_rustls(listener, tls(&identity, clients))
+            .expect("a server on the listener");
         let server = server.handle(handle.clone()).serve(router.into_make_service());
         runtime::handle().spawn(server);
         Self {
@@ -143,13 +156,22 @@ fn respond(kept: &Reviews, answer: &Answer, body: &[u8]) -> ([(&'static str, &'s
     ([("content-type", "application/json")], answer.to_string())
 }
 
-fn tls(identity: &Identity) -> RustlsConfig {
+fn tls(identity: &Identity, clients: Option<&Authority>) -> RustlsConfig {
     let chain = vec![CertificateDer::from_pem_slice(identity.certificate.as_bytes()).expect("a certificate")];
     let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("a key");
-    let config = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let provider = Arc::new(ring::default_provider());
+    let verifier = clients.map_or_else(WebPkiClientVerifier::no_client_auth, |clients| {
+        let mut roots = rustls::RootCertStore::empty();
+        roots
+            .add(CertificateDer::from(clients.der().to_vec()))
+            .expect("an authority");
+        let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+        builder.build().expect("a verifier")
+    });
+    let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("the default versions")
-        .with_no_client_auth()
+        .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)
         .expect("a matching pair");
     RustlsConfig::from_config(Arc::new(config))

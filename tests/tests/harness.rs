@@ -217,6 +217,15 @@ fn options_take_effect_and_nothing_stays_behind() {
     });
     assert_eq!(found.expect("an audit event")["responseStatus"]["code"], 201);
 
+    // The API server reaches this one only if it shows its certificate.
+    api.create_namespace(&Namespace::new("team-b").opted_in());
+    let recorder = Recorder::start_for(cluster.authority());
+    let registered = recorder.registration("identified").register(api);
+    registered.wait_for("team-b", |reply| {
+        reply.status == 201 && !recorder.reviews().is_empty()
+    });
+    drop(registered);
+
     let (ids, directory) = (cluster.process_ids(), cluster.directory().to_path_buf());
     assert!(ids.iter().all(|id| is_alive(*id)));
     let begin = Instant::now();
