@@ -260,5 +260,5 @@ fn helper_that_holds_a_child() {
     command.arg("60");
     let mut child = Process::spawn("sleep", &command, Stdio::null(), Stdio::null());
     println!("child {}", child.id());
-    child.wait(Duration::from_mins(1));
+    child.wait(Duration::from_secs(60));
 }
