@@ -1,24 +1,127 @@
 //! One admission request, from bytes to bytes. Pure: no IO, no clock, no environment.
 //!
 //! `review` decodes what is needed, `decide` says inject, skip or deny, `plan` holds what to add in Kubernetes
-//! words, `patch` turns it into RFC 6902 operations on the raw object, and `outcome` is the one place that
+//! words, `merge` makes of it RFC 6902 operations on the raw object (`patch`), and `outcome` is the one place that
 //! maps a decision to an answer, a log line and a metric.
 
+mod decide;
+pub mod equal;
+mod merge;
 mod outcome;
+pub mod patch;
+pub mod plan;
+mod pod;
+mod review;
 
+pub use decide::{Denial, Skip};
 pub use outcome::{Action, Answer, Note, Outcome, Record, Verdict};
-use serde_json::Value;
+pub use pod::{clean_path, is_below};
+use serde_json::{Value, json};
 
+use self::decide::{Step, decide};
+use self::merge::{LazyObject, Placement, Target, merge};
+use self::outcome::Ending;
+use self::patch::{MapEdit, Patch, quote};
+use self::review::Request;
+use crate::api::names::STATUS_ANNOTATION;
 use crate::catalog::Catalog;
 
+/// Value of the status annotation of a pod that opted out.
+const OPTED_OUT: &str = r#"{"skipped":"opt_out"}"#;
+
 /// Answers the body of a `POST /mutate`.
-pub fn review(_catalog: &Catalog, _body: &[u8]) -> Answer {
-    Answer::malformed("stub")
+pub fn review(catalog: &Catalog, body: &[u8]) -> Answer {
+    match review::decode(body) {
+        Ok(request) => examine(catalog, body, &request, |ending| ending.answer(&request)),
+        Err(message) => Answer::malformed(&message),
+    }
 }
 
 /// Judges a pod as the webhook would if it were created in `namespace`: the same engine, byte for byte.
 ///
-/// `pod` is the object as its author wrote it; the patch has paths relative to it.
-pub fn judge(_catalog: &Catalog, _namespace: &str, _pod: &Value) -> Verdict {
-    Verdict::default()
+/// `pod` is the object as its author wrote it; the patch has paths relative to it. What is no pod is skipped, what
+/// only claims to be one is malformed.
+pub fn judge(catalog: &Catalog, namespace: &str, pod: &Value) -> Verdict {
+    let body = json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "offline",
+            "kind": { "group": "", "version": "v1", "kind": "Pod" },
+            "resource": { "group": "", "version": "v1", "resource": "pods" },
+            "namespace": namespace,
+            "operation": "CREATE",
+            "object": pod,
+        },
+    });
+    let body = body.to_string().into_bytes();
+    match review::decode(&body) {
+        Ok(request) => examine(catalog, &body, &request, |ending| ending.verdict(&request)),
+        Err(message) => Verdict::malformed(&message),
+    }
+}
+
+/// Decides and merges, and hands what came out to `render` while everything that it borrows is alive.
+fn examine<T>(
+    catalog: &Catalog,
+    body: &[u8],
+    request: &Request<'_>,
+    render: impl FnOnce(&Ending<'_>) -> T,
+) -> T {
+    let decision = decide(catalog, request);
+    match &decision.step {
+        Step::Inject {
+            plan,
+            spark,
+            selector,
+        } => {
+            let raw = review::raw_object(body).map_or("null", serde_json::value::RawValue::get);
+            let Some(target) = target(request, *spark, raw) else {
+                return render(&Ending::failed(&decision));
+            };
+            let place = Placement {
+                namespace: request.namespace.as_deref().unwrap_or_default(),
+                selector,
+                allowed: decision.profile.map_or(&None, |profile| &profile.allowed),
+                default_priority_class: catalog.default_priority_class(),
+            };
+            match merge(plan, &target, place) {
+                Ok(merged) => render(&Ending::injected(&decision, plan, &merged)),
+                Err(denial) => render(&Ending::denied(&decision, Some(plan), &denial)),
+            }
+        }
+        Step::OptOut => render(&Ending::opted_out(&decision, &opt_out_patch(request))),
+        Step::Deny(denial) => render(&Ending::denied(&decision, None, denial)),
+        Step::Skip(skip) => render(&Ending::skipped(&decision, *skip)),
+        Step::Wait => render(&Ending::unavailable(&decision)),
+    }
+}
+
+/// The parts of the pod that `decide` has found; none missing where it decided to inject.
+fn target<'a>(request: &'a Request<'a>, spark: usize, raw: &'a str) -> Option<Target<'a>> {
+    let pod = request.object.as_ref()?;
+    let spec = pod.spec()?;
+    let container = spec.containers.as_deref()?.get(spark)?;
+    Some(Target {
+        pod,
+        spec,
+        spark: container,
+        spark_index: spark,
+        object: LazyObject::new(raw),
+    })
+}
+
+fn opt_out_patch(request: &Request<'_>) -> Patch<'static> {
+    let mut patch = Patch::default();
+    let pod = request.object.as_ref();
+    if pod.and_then(|pod| pod.annotation(STATUS_ANNOTATION)) == Some(OPTED_OUT) {
+        return patch;
+    }
+    let annotations = pod
+        .and_then(|pod| pod.metadata())
+        .is_some_and(|metadata| metadata.annotations.is_some());
+    let mut edit = MapEdit::new("/metadata/annotations", annotations);
+    edit.set(&mut patch, STATUS_ANNOTATION, quote(OPTED_OUT));
+    edit.finish(&mut patch);
+    patch
 }

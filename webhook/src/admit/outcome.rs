@@ -1,11 +1,18 @@
-//! The one place that maps what was decided to what is answered, logged and counted.
+//! The one place that maps what was decided to what is answered, logged, counted and told.
 
+use serde_json::Value;
+
+use super::decide::{Decision, Denial, Skip};
+use super::merge::Merged;
+use super::patch::Patch;
+use super::plan::Plan;
+use super::review::{Audit, MAX_MESSAGE_BYTES, MAX_WARNING_CHARS, Request, Response, cut, encode};
 use crate::api::Role;
 
 /// How a request ended; a closed set, used as it is in logs and metric labels.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Outcome {
-    /// What an injection would have done, in mode Audit.
+    /// What an injection or a refusal would have been, in mode Audit.
     Audited,
     /// Refused: the user's or the owner's mistake.
     Denied,
@@ -64,7 +71,7 @@ pub struct Record {
     pub revision: String,
     /// Variant that the job chose.
     pub variant: String,
-    /// The sentence that a refused user reads; empty otherwise.
+    /// The sentence for a person; empty where there is nothing to say.
     pub message: String,
 }
 
@@ -79,37 +86,6 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// What is logged and counted.
     pub record: Record,
-}
-
-impl Answer {
-    /// A body that is not an AdmissionReview. It is never echoed: it may hold secrets.
-    pub fn malformed(message: &str) -> Self {
-        Self {
-            status: 400,
-            retry: false,
-            body: message.as_bytes().to_vec(),
-            record: Record::new(Outcome::Malformed, "malformed", message),
-        }
-    }
-}
-
-impl Record {
-    fn new(outcome: Outcome, reason: &'static str, message: &str) -> Self {
-        Self {
-            outcome,
-            reason,
-            uid: String::new(),
-            namespace: String::new(),
-            name: String::new(),
-            operation: String::new(),
-            dry_run: false,
-            role: None,
-            profile: String::new(),
-            revision: String::new(),
-            variant: String::new(),
-            message: message.to_owned(),
-        }
-    }
 }
 
 /// What happened to one field, for a person who asks.
@@ -132,7 +108,7 @@ pub enum Action {
 pub struct Note {
     /// What happened.
     pub action: Action,
-    /// The field, readable: `env MY_PROJECT_EXECUTOR of the Spark container`.
+    /// The field, readable: `env MY_PROJECT_EXECUTOR`.
     pub field: String,
     /// The value in short; never a payload.
     pub value: String,
@@ -148,21 +124,256 @@ pub struct Verdict {
     /// Warnings that the user would see.
     pub warnings: Vec<String>,
     /// The patch: an array of RFC 6902 operations, empty where there is nothing to do.
-    pub patch: serde_json::Value,
+    pub patch: Value,
     /// Field by field what was done, in the order of the merge rules.
     pub notes: Vec<Note>,
     /// Names of the Secrets that the patched pod refers to and that we deliver.
     pub secrets: Vec<String>,
 }
 
-impl Default for Verdict {
-    fn default() -> Self {
+impl Record {
+    fn new(outcome: Outcome, reason: &'static str, message: &str) -> Self {
         Self {
-            record: Record::new(Outcome::Skipped, "stub", ""),
+            outcome,
+            reason,
+            uid: String::new(),
+            namespace: String::new(),
+            name: String::new(),
+            operation: String::new(),
+            dry_run: false,
+            role: None,
+            profile: String::new(),
+            revision: String::new(),
+            variant: String::new(),
+            message: message.to_owned(),
+        }
+    }
+}
+
+impl Answer {
+    /// A body that is not an AdmissionReview. It is never echoed: it may hold secrets.
+    pub fn malformed(message: &str) -> Self {
+        Self {
+            status: 400,
+            retry: false,
+            body: message.as_bytes().to_vec(),
+            record: Record::new(Outcome::Malformed, "malformed", message),
+        }
+    }
+
+    /// Our defect: the failure policy decides. Without `Retry-After`, or the API server would run into it again.
+    pub fn failed() -> Self {
+        Self {
+            status: 500,
+            retry: false,
+            body: INTERNAL.as_bytes().to_vec(),
+            record: Record::new(Outcome::Failed, "internal", INTERNAL),
+        }
+    }
+}
+
+impl Verdict {
+    /// An object that only claims to be a pod.
+    pub(super) fn malformed(message: &str) -> Self {
+        Self {
+            record: Record::new(Outcome::Malformed, "malformed", message),
             warnings: Vec::new(),
-            patch: serde_json::Value::Array(Vec::new()),
+            patch: Value::Array(Vec::new()),
             notes: Vec::new(),
             secrets: Vec::new(),
+        }
+    }
+}
+
+const INTERNAL: &str = "internal error of spark-injector; its log says more";
+
+/// How a request ended, with all that an answer or a verdict is made of.
+pub(super) struct Ending<'e> {
+    decision: &'e Decision<'e>,
+    plan: Option<&'e Plan>,
+    merged: Option<&'e Merged<'e>>,
+    patch: Option<&'e Patch<'e>>,
+    outcome: Outcome,
+    reason: &'static str,
+    denial: Option<&'e Denial>,
+    message: String,
+    warnings: Vec<String>,
+}
+
+impl<'e> Ending<'e> {
+    fn new(decision: &'e Decision<'e>, outcome: Outcome, reason: &'static str) -> Self {
+        Self {
+            decision,
+            plan: None,
+            merged: None,
+            patch: None,
+            outcome,
+            reason,
+            denial: None,
+            message: String::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// The plan was merged. In mode Audit the patch is shown to whoever asks, and given to nobody.
+    pub(super) fn injected(decision: &'e Decision<'e>, plan: &'e Plan, merged: &'e Merged<'e>) -> Self {
+        let nothing = merged.patch.is_empty();
+        let (outcome, reason) = match (nothing, decision.audit) {
+            (true, _) => (Outcome::Unchanged, "complete"),
+            (false, true) => (Outcome::Audited, "would_inject"),
+            (false, false) => (Outcome::Injected, "injected"),
+        };
+        let mut ending = Self::new(decision, outcome, reason);
+        ending.plan = Some(plan);
+        ending.merged = Some(merged);
+        ending.patch = (!decision.audit).then_some(&merged.patch);
+        ending.warnings = merged.warnings();
+        if outcome == Outcome::Audited {
+            ending.message = format!("profile {} is in mode Audit: nothing was injected", plan.profile);
+            ending
+                .warnings
+                .insert(0, cut(&ending.message, MAX_WARNING_CHARS).to_owned());
+        }
+        ending
+    }
+
+    /// A refusal; in mode Audit a warning.
+    pub(super) fn denied(decision: &'e Decision<'e>, plan: Option<&'e Plan>, denial: &'e Denial) -> Self {
+        let outcome = if decision.audit {
+            Outcome::Audited
+        } else {
+            Outcome::Denied
+        };
+        let mut ending = Self::new(decision, outcome, denial.reason);
+        ending.plan = plan;
+        cut(&denial.message, MAX_MESSAGE_BYTES).clone_into(&mut ending.message);
+        if decision.audit {
+            let warning = format!("spark-injector would refuse this pod: {}", denial.message);
+            ending.warnings.push(cut(&warning, MAX_WARNING_CHARS).to_owned());
+        } else {
+            ending.denial = Some(denial);
+        }
+        ending
+    }
+
+    /// The pod opted out, and its profile allows it. In mode Audit nothing is written, as ever.
+    pub(super) fn opted_out(decision: &'e Decision<'e>, patch: &'e Patch<'e>) -> Self {
+        let mut ending = Self::new(decision, Outcome::Skipped, "opt_out");
+        ending.patch = (!decision.audit).then_some(patch);
+        "the pod opted out, and its profile allows it".clone_into(&mut ending.message);
+        ending
+    }
+
+    /// The pod is left alone.
+    pub(super) fn skipped(decision: &'e Decision<'e>, skip: Skip) -> Self {
+        let mut ending = Self::new(decision, Outcome::Skipped, skip.reason());
+        skip.sentence().clone_into(&mut ending.message);
+        if skip.is_surprising() {
+            ending
+                .warnings
+                .push(format!("spark-injector left this pod alone: {}", skip.sentence()));
+        }
+        ending
+    }
+
+    /// The namespace is not known yet.
+    pub(super) fn unavailable(decision: &'e Decision<'e>) -> Self {
+        let mut ending = Self::new(decision, Outcome::Unavailable, "namespace_unknown");
+        "the namespace is not known to spark-injector yet".clone_into(&mut ending.message);
+        ending
+    }
+
+    /// A defect of ours that was noticed.
+    pub(super) fn failed(decision: &'e Decision<'e>) -> Self {
+        Self::new(decision, Outcome::Failed, "internal")
+    }
+
+    /// The HTTP answer.
+    pub(super) fn answer(&self, request: &Request<'_>) -> Answer {
+        let record = self.record(request);
+        let (status, retry) = match self.outcome {
+            Outcome::Unavailable => (503, true),
+            Outcome::Failed => {
+                return Answer {
+                    record,
+                    ..Answer::failed()
+                };
+            }
+            _ => (200, false),
+        };
+        let body = if retry {
+            self.message.clone().into_bytes()
+        } else {
+            self.encode(&record)
+        };
+        Answer {
+            status,
+            retry,
+            body,
+            record,
+        }
+    }
+
+    fn encode(&self, record: &Record) -> Vec<u8> {
+        let response = match self.denial {
+            Some(denial) => Response::Denied(denial.code, &self.message),
+            None => Response::Allowed(self.patch),
+        };
+        let decision = format!("{}: {}", self.outcome.as_str(), self.reason);
+        let audit = Audit {
+            decision: &decision,
+            profile: &record.profile,
+            revision: &record.revision,
+        };
+        encode(&record.uid, &response, &self.warnings, &audit)
+    }
+
+    /// The judgement for the command line.
+    pub(super) fn verdict(&self, request: &Request<'_>) -> Verdict {
+        let files = self.plan.and_then(|plan| plan.files.as_ref());
+        let mut secrets: Vec<String> = files.map(|files| files.secrets.clone()).unwrap_or_default();
+        secrets.extend(
+            self.decision
+                .profile
+                .iter()
+                .flat_map(|profile| profile.pull_secret_name().map(str::to_owned)),
+        );
+        Verdict {
+            record: self.record(request),
+            warnings: self.warnings.clone(),
+            patch: self
+                .patch
+                .map_or_else(|| Value::Array(Vec::new()), Patch::to_json),
+            notes: self.merged.map(Merged::notes).unwrap_or_default(),
+            secrets: if self.patch.is_some() { secrets } else { Vec::new() },
+        }
+    }
+
+    fn record(&self, request: &Request<'_>) -> Record {
+        let pod = request.object.as_ref();
+        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        let named = request.name.as_deref().filter(|name| !name.is_empty());
+        Record {
+            outcome: self.outcome,
+            reason: self.reason,
+            uid: text(request.uid.as_deref()),
+            namespace: text(request.namespace.as_deref()),
+            name: text(named.or_else(|| pod.map(super::pod::Pod::display_name))),
+            operation: text(request.operation.as_deref()),
+            dry_run: request.dry_run.unwrap_or_default(),
+            role: self.decision.role,
+            profile: self
+                .decision
+                .profile
+                .map(|profile| profile.name.clone())
+                .unwrap_or_default(),
+            revision: self
+                .decision
+                .profile
+                .map(|profile| profile.revision.clone())
+                .unwrap_or_default(),
+            variant: text(self.plan.and_then(|plan| plan.variant.as_deref())),
+            message: self.message.clone(),
         }
     }
 }

@@ -8,3 +8,9 @@ pub mod profile;
 pub mod template;
 
 pub use profile::*;
+
+/// Kind of the custom resource.
+pub const KIND: &str = "SparkProfile";
+
+/// Group and version of the custom resource, as `apiVersion` gives them.
+pub const GROUP_VERSION: &str = "spark-injector.io/v1alpha1";

@@ -2,54 +2,117 @@
 //!
 //! Pure: no IO, no clock, no environment. A profile in error never touches another one's namespaces.
 
+mod build;
+mod claims;
+mod compile;
+mod compiled;
+mod compose;
+mod decode;
+mod files;
+mod parse;
+mod payload;
 mod problem;
+mod report;
 mod settings;
 mod snapshot;
+mod syntax;
+mod template;
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub use compiled::{CompiledProfile, NamespaceEntry, Service};
 pub use problem::Problem;
+use serde_json::Value;
 pub use settings::Settings;
 pub use snapshot::{NamespaceInput, ObjectData, ObjectKey, ProfileInput, Snapshot};
 
 /// Everything known at one moment; immutable, swapped whole.
 #[derive(Debug, Default)]
 pub struct Catalog {
+    namespaces: HashMap<String, NamespaceEntry>,
+    /// The last plans of each profile that ever compiled.
+    profiles: HashMap<String, Arc<CompiledProfile>>,
     problems: Vec<Problem>,
+    own_namespace: String,
+    default_priority_class: Option<String>,
 }
 
 impl Catalog {
-    /// Compiles a snapshot. A profile that does not compile keeps its plan of `previous`, if it had one there.
-    pub fn compile(_snapshot: &Snapshot, _settings: &Settings, _previous: Option<&Self>) -> Self {
-        Self::default()
-    }
-
-    /// The Secrets that profiles deliver to `namespace`, or to every namespace they serve: complete objects, sorted
-    /// by namespace and name.
-    pub fn secrets(&self, _namespace: Option<&str>) -> Vec<serde_json::Value> {
-        Vec::new()
-    }
-
-    /// Whether the namespace is known, opted in or not.
-    pub fn knows_namespace(&self, _namespace: &str) -> bool {
-        false
-    }
-
-    /// Names of the namespaces that opted in, sorted.
-    pub fn namespaces(&self) -> Vec<&str> {
-        Vec::new()
-    }
-
-    /// Name of the profile that serves the namespace.
-    pub fn profile_of(&self, _namespace: &str) -> Option<&str> {
-        None
-    }
-
-    /// Mistakes in what serves this namespace: its profile, its annotation. They deny its pods.
-    pub fn problems_of(&self, _namespace: &str) -> Vec<&Problem> {
-        Vec::new()
+    /// Compiles a snapshot. A profile that does not compile keeps its plans of `previous`, if it had any there.
+    pub fn compile(snapshot: &Snapshot, settings: &Settings, previous: Option<&Self>) -> Self {
+        compile::compile(snapshot, settings, previous)
     }
 
     /// Every mistake that the compiler found, in the order of the inputs.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
+    }
+
+    /// What is known of a namespace; nothing if it is not known at all.
+    pub fn namespace(&self, namespace: &str) -> Option<&NamespaceEntry> {
+        self.namespaces.get(namespace)
+    }
+
+    /// Whether the namespace is known, opted in or not.
+    pub fn knows_namespace(&self, namespace: &str) -> bool {
+        self.namespaces.contains_key(namespace)
+    }
+
+    /// Names of the namespaces that opted in, sorted.
+    pub fn namespaces(&self) -> Vec<&str> {
+        let opted_in = self.namespaces.iter().filter(|(_, entry)| entry.opted_in);
+        let mut names: Vec<&str> = opted_in.map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Name of the profile that serves the namespace.
+    pub fn profile_of(&self, namespace: &str) -> Option<&str> {
+        match &self.namespaces.get(namespace)?.service {
+            Service::Profile(profile) => Some(&profile.name),
+            Service::Broken { profile, .. } => Some(profile),
+            Service::None => None,
+        }
+    }
+
+    /// The profiles that serve, by name.
+    pub fn profiles(&self) -> Vec<&CompiledProfile> {
+        let mut profiles: Vec<&CompiledProfile> = self.profiles.values().map(|profile| &**profile).collect();
+        profiles.sort_by(|one, other| one.name.cmp(&other.name));
+        profiles
+    }
+
+    /// Mistakes in what serves this namespace: its profile, its annotation. They deny its pods.
+    pub fn problems_of(&self, namespace: &str) -> Vec<&Problem> {
+        let profile = self.profile_of(namespace).map(parse::subject);
+        let own = format!("Namespace {namespace}");
+        let concerns =
+            |problem: &&Problem| problem.subject == own || Some(&problem.subject) == profile.as_ref();
+        self.problems.iter().filter(concerns).collect()
+    }
+
+    /// The Secrets that profiles deliver to `namespace`, or to every namespace they serve: complete objects, sorted
+    /// by namespace and name.
+    pub fn secrets(&self, namespace: Option<&str>) -> Vec<Value> {
+        let wanted = self
+            .namespaces()
+            .into_iter()
+            .filter(|name| namespace.is_none_or(|only| only == *name));
+        let served = wanted.filter_map(|name| match &self.namespaces.get(name)?.service {
+            Service::Profile(profile) => Some((name, profile)),
+            Service::Broken { .. } | Service::None => None,
+        });
+        served.flat_map(|(name, profile)| profile.secrets(name)).collect()
+    }
+
+    /// The injector's own namespace, which is never injected.
+    pub fn own_namespace(&self) -> &str {
+        &self.own_namespace
+    }
+
+    /// The cluster's default PriorityClass.
+    pub fn default_priority_class(&self) -> Option<&str> {
+        self.default_priority_class.as_deref()
     }
 }

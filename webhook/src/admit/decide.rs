@@ -1,0 +1,356 @@
+//! Inject, skip or deny: the decision on one request, from the request and the catalog alone.
+
+use super::plan::{NodeSelector, Plan};
+use super::pod::{Container, Pod};
+use super::review::Request;
+use crate::api::names::{
+    EXCLUDED_NAMESPACES, INJECT_DISABLED, INJECT_LABEL, MIRROR_ANNOTATION, SPARK_ROLE_LABEL, VARIANT_LABEL,
+};
+use crate::api::{Mode, Role};
+use crate::catalog::{Catalog, CompiledProfile, Service};
+
+/// Why a pod is left alone. A closed set: the same word in logs, metrics and on the command line.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Skip {
+    /// The injector's own namespace and those of the control plane.
+    ExcludedNamespace,
+    /// A mirror pod of a static pod cannot be changed.
+    MirrorPod,
+    /// The profile is in mode Off.
+    ModeOff,
+    /// The namespace lacks the label.
+    NamespaceNotOptedIn,
+    /// Not the creation of a pod.
+    NotAPodCreation,
+    /// Neither a driver nor an executor.
+    NotSpark,
+    /// The pod is going away already.
+    Terminating,
+    /// The init container is a Linux program.
+    Windows,
+}
+
+impl Skip {
+    /// The word for logs and metrics.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::ExcludedNamespace => "excluded_namespace",
+            Self::MirrorPod => "mirror_pod",
+            Self::ModeOff => "mode_off",
+            Self::NamespaceNotOptedIn => "namespace_not_opted_in",
+            Self::NotAPodCreation => "not_a_pod_creation",
+            Self::NotSpark => "not_spark",
+            Self::Terminating => "terminating",
+            Self::Windows => "windows",
+        }
+    }
+
+    /// The sentence for a person who asks why.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::ExcludedNamespace => "pods of this namespace are never touched",
+            Self::MirrorPod => "a mirror pod of a static pod cannot be changed",
+            Self::ModeOff => "the profile of this namespace is in mode Off",
+            Self::NamespaceNotOptedIn => "the namespace is not labelled spark-injector.io/inject: enabled",
+            Self::NotAPodCreation => "only the creation of pods is of interest",
+            Self::NotSpark => "the pod is no Spark driver or executor: its label spark-role says neither",
+            Self::Terminating => "the pod is being deleted",
+            Self::Windows => "the pod is for Windows, the init container is a Linux program",
+        }
+    }
+
+    /// Whether the user should hear of it.
+    pub fn is_surprising(self) -> bool {
+        matches!(self, Self::Windows)
+    }
+}
+
+/// A refusal: the user's or the owner's mistake, never ours.
+#[derive(Clone, Debug)]
+pub struct Denial {
+    /// 403 where a rule forbids it, 422 where it cannot be done.
+    pub code: u16,
+    /// The word for logs and metrics.
+    pub reason: &'static str,
+    /// One sentence: what, where, what to do.
+    pub message: String,
+}
+
+impl Denial {
+    /// A rule of the profile or namespace forbids it.
+    pub fn policy(reason: &'static str, message: String) -> Self {
+        Self {
+            code: 403,
+            reason,
+            message,
+        }
+    }
+
+    /// It cannot be done to this pod.
+    pub fn unprocessable(reason: &'static str, message: String) -> Self {
+        Self {
+            code: 422,
+            reason,
+            message,
+        }
+    }
+}
+
+/// What to do with a pod.
+#[derive(Debug)]
+pub(super) enum Step<'c> {
+    /// Refuse it.
+    Deny(Denial),
+    /// Merge the plan into it.
+    Inject {
+        /// What to add.
+        plan: &'c Plan,
+        /// Index of the Spark container.
+        spark: usize,
+        /// Node selector of the namespace.
+        selector: &'c NodeSelector,
+    },
+    /// Write down that it opted out, and leave it alone.
+    OptOut,
+    /// Leave it alone.
+    Skip(Skip),
+    /// The namespace is not known yet: ask the API server to try again.
+    Wait,
+}
+
+/// A decision, and what is known about the request by then.
+#[derive(Debug)]
+pub(super) struct Decision<'c> {
+    /// The profile that serves the namespace.
+    pub profile: Option<&'c CompiledProfile>,
+    /// Whether the profile only watches.
+    pub audit: bool,
+    /// Role of the pod.
+    pub role: Option<Role>,
+    /// What to do.
+    pub step: Step<'c>,
+}
+
+/// Decides on one request.
+pub(super) fn decide<'c>(catalog: &'c Catalog, request: &Request<'_>) -> Decision<'c> {
+    let mut decision = Decision {
+        profile: None,
+        audit: false,
+        role: None,
+        step: Step::Wait,
+    };
+    decision.step = match decide_step(catalog, request, &mut decision) {
+        Ok(step) => step,
+        Err(denial) => Step::Deny(denial),
+    };
+    decision
+}
+
+fn decide_step<'c>(
+    catalog: &'c Catalog,
+    request: &Request<'_>,
+    decision: &mut Decision<'c>,
+) -> Result<Step<'c>, Denial> {
+    let Some(pod) = request.object.as_ref().filter(|_| creates_pod(request)) else {
+        return Ok(Step::Skip(Skip::NotAPodCreation));
+    };
+    let Some(role) = pod.label(SPARK_ROLE_LABEL).and_then(Role::from_label) else {
+        return Ok(Step::Skip(Skip::NotSpark));
+    };
+    decision.role = Some(role);
+    let namespace = request.namespace.as_deref().unwrap_or_default();
+    if EXCLUDED_NAMESPACES.contains(&namespace) || namespace == catalog.own_namespace() {
+        return Ok(Step::Skip(Skip::ExcludedNamespace));
+    }
+    if let Some(skip) = unchangeable(pod) {
+        return Ok(Step::Skip(skip));
+    }
+    let Some(entry) = catalog.namespace(namespace) else {
+        return Ok(Step::Wait);
+    };
+    if !entry.opted_in {
+        return Ok(Step::Skip(Skip::NamespaceNotOptedIn));
+    }
+    decision.audit = entry.mode == Mode::Audit;
+    if entry.mode == Mode::Off {
+        return Ok(Step::Skip(Skip::ModeOff));
+    }
+    let profile = match &entry.service {
+        Service::Profile(profile) => &**profile,
+        Service::Broken { profile, problem } => return Err(broken(namespace, profile, problem)),
+        Service::None => return Err(unclaimed(namespace)),
+    };
+    decision.profile = Some(profile);
+    if pod.label(INJECT_LABEL) == Some(INJECT_DISABLED) {
+        return opt_out(profile);
+    }
+    let plan = profile
+        .plan(role, pod.label(VARIANT_LABEL))
+        .map_err(|names| unknown_variant(profile, pod, &names))?;
+    let spark = find_spark_container(pod, role)?;
+    Ok(Step::Inject {
+        plan,
+        spark,
+        selector: &entry.selector,
+    })
+}
+
+fn creates_pod(request: &Request<'_>) -> bool {
+    let is_core = |group: Option<&str>| group.is_none_or(str::is_empty);
+    let resource = request.resource.as_ref();
+    let is_pods = resource.is_none_or(|resource| {
+        is_core(resource.group.as_deref()) && resource.resource.as_deref().is_none_or(|name| name == "pods")
+    });
+    let kind = request.kind.as_ref();
+    let is_pod = kind.is_none_or(|kind| {
+        is_core(kind.group.as_deref()) && kind.kind.as_deref().is_none_or(|name| name == "Pod")
+    });
+    let no_sub_resource = request.sub_resource.as_deref().is_none_or(str::is_empty);
+    is_pods && is_pod && no_sub_resource && request.operation.as_deref() == Some("CREATE")
+}
+
+fn unchangeable(pod: &Pod<'_>) -> Option<Skip> {
+    if pod.annotation(MIRROR_ANNOTATION).is_some() {
+        return Some(Skip::MirrorPod);
+    }
+    if pod
+        .metadata()
+        .is_some_and(|metadata| metadata.deletion_timestamp.is_some())
+    {
+        return Some(Skip::Terminating);
+    }
+    let os = pod
+        .spec()
+        .and_then(|spec| spec.os.as_ref())
+        .and_then(|os| os.name.as_deref());
+    (os == Some("windows")).then_some(Skip::Windows)
+}
+
+fn opt_out<'c>(profile: &CompiledProfile) -> Result<Step<'c>, Denial> {
+    if profile.allow_opt_out {
+        return Ok(Step::OptOut);
+    }
+    Err(Denial::policy(
+        "opt_out_forbidden",
+        format!(
+            "the pod is labelled {INJECT_LABEL}: {INJECT_DISABLED}, but profile {} allows no opt-out; remove the label",
+            profile.name
+        ),
+    ))
+}
+
+fn broken(namespace: &str, profile: &str, problem: &str) -> Denial {
+    Denial::policy(
+        "profile_broken",
+        format!(
+            "SparkProfile {profile}, which serves namespace {namespace}, has an error that its owner must mend: {problem}"
+        ),
+    )
+}
+
+fn unclaimed(namespace: &str) -> Denial {
+    Denial::policy(
+        "no_profile",
+        format!(
+            "namespace {namespace} is labelled {INJECT_LABEL}: enabled, but no SparkProfile serves it; its owner must name it in spec.namespaces of one, or remove the label"
+        ),
+    )
+}
+
+fn unknown_variant(profile: &CompiledProfile, pod: &Pod<'_>, names: &[&str]) -> Denial {
+    let chosen = pod.label(VARIANT_LABEL).unwrap_or_default();
+    let choice = if names.is_empty() {
+        "it has none, remove the label".to_owned()
+    } else {
+        format!("choose one of {}, or remove the label", names.join(", "))
+    };
+    Denial::policy(
+        "unknown_variant",
+        format!(
+            "the pod's label {VARIANT_LABEL} asks for variant {chosen}, which profile {} does not have; {choice}",
+            profile.name
+        ),
+    )
+}
+
+/// First arguments by which the entry point of Spark's images tells a role; 2.4 has its own for Python and R.
+fn is_role_argument(role: Role, argument: &str) -> bool {
+    match role {
+        Role::Driver => matches!(argument, "driver" | "driver-py" | "driver-r"),
+        Role::Executor => argument == "executor",
+    }
+}
+
+/// Names that Spark gives its container where no pod template names one; the last is 2.4's.
+fn is_role_name(role: Role, name: &str) -> bool {
+    match role {
+        Role::Driver => name == "spark-kubernetes-driver",
+        Role::Executor => matches!(name, "spark-kubernetes-executor" | "executor"),
+    }
+}
+
+/// The Spark container. Never "the first one": with a pod template Spark appends its own last.
+fn find_spark_container(pod: &Pod<'_>, role: Role) -> Result<usize, Denial> {
+    let containers = pod
+        .spec()
+        .and_then(|spec| spec.containers.as_deref())
+        .unwrap_or_default();
+    let by_argument = |container: &Container<'_>| {
+        let first = container.args.as_deref().and_then(<[_]>::first);
+        first.is_some_and(|argument| is_role_argument(role, argument))
+    };
+    let by_name = |container: &Container<'_>| {
+        container
+            .name
+            .as_deref()
+            .is_some_and(|name| is_role_name(role, name))
+    };
+    let candidates = indexes(containers, by_argument);
+    match candidates.as_slice() {
+        [index] => return Ok(*index),
+        [] => {}
+        [..] => {
+            let named: Vec<usize> = candidates
+                .into_iter()
+                .filter(|index| containers.get(*index).is_some_and(by_name))
+                .collect();
+            return only(&named, containers, role);
+        }
+    }
+    match indexes(containers, by_name).as_slice() {
+        [index] => Ok(*index),
+        [] if containers.len() == 1 => Ok(0),
+        named => only(named, containers, role),
+    }
+}
+
+fn indexes(containers: &[Container<'_>], test: impl Fn(&Container<'_>) -> bool) -> Vec<usize> {
+    containers
+        .iter()
+        .enumerate()
+        .filter_map(|(index, container)| test(container).then_some(index))
+        .collect()
+}
+
+fn only(candidates: &[usize], containers: &[Container<'_>], role: Role) -> Result<usize, Denial> {
+    if let [index] = candidates {
+        return Ok(*index);
+    }
+    let names: Vec<&str> = containers
+        .iter()
+        .filter_map(|container| container.name.as_deref())
+        .collect();
+    Err(Denial::unprocessable(
+        "spark_container_unknown",
+        format!(
+            "cannot tell which container runs Spark among {}; exactly one must have the first argument {} or be named spark-kubernetes-{}",
+            if names.is_empty() {
+                "none".to_owned()
+            } else {
+                names.join(", ")
+            },
+            role.as_str(),
+            role.as_str()
+        ),
+    ))
+}

@@ -1,0 +1,327 @@
+//! When is what stands in a pod the same as what we would add?
+//!
+//! Between two calls of one creation the API server fills in defaults, the ServiceAccount plugin mounts its token
+//! and LimitRanger adds resources. None of that makes our own addition somebody else's. Everything else does:
+//! "already injected" is decided by content, never by a name or an annotation.
+
+use serde_json::{Map, Value};
+
+use crate::api::names::TOKEN_PATH;
+
+/// What is compared: each kind has its own defaults and its own additions by others.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// An entry of `containers` or `initContainers`.
+    Container,
+    /// Anything without additions by others: a toleration, a port, a mount, …
+    Plain,
+    /// An entry of `volumes`.
+    Volume,
+}
+
+/// Whether `theirs`, found in a pod, is what we would have added as `ours`.
+pub fn same(kind: Kind, ours: &Value, theirs: &Value) -> bool {
+    let mut ours = ours.clone();
+    let mut theirs = theirs.clone();
+    if kind == Kind::Container {
+        forget_additions(&ours, &mut theirs);
+    }
+    for value in [&mut ours, &mut theirs] {
+        normalise(kind, value);
+    }
+    ours == theirs
+}
+
+/// Fills in what the API server would, and drops what means the same as absent.
+fn normalise(kind: Kind, value: &mut Value) {
+    match kind {
+        Kind::Container => default_container(value),
+        Kind::Volume => default_volume(value),
+        Kind::Plain => default_port(value),
+    }
+    prune(value);
+}
+
+/// Removes what LimitRanger, the ServiceAccount plugin and environment-injecting webhooks add to every container.
+///
+/// An additional variable cannot change what our init container does: it reads only the names in its manifest.
+fn forget_additions(ours: &Value, theirs: &mut Value) {
+    for section in ["requests", "limits"] {
+        let known = ours
+            .pointer(&format!("/resources/{section}"))
+            .and_then(Value::as_object);
+        if let Some(map) = theirs
+            .pointer_mut(&format!("/resources/{section}"))
+            .and_then(Value::as_object_mut)
+        {
+            map.retain(|name, _| known.is_some_and(|known| known.contains_key(name)));
+        }
+    }
+    let ours_at = |list: &str, key: &str, value: Option<&Value>| {
+        entries(ours, list).any(|entry| value.is_some() && entry.get(key) == value)
+    };
+    if let Some(mounts) = theirs.get_mut("volumeMounts").and_then(Value::as_array_mut) {
+        mounts.retain(|mount| {
+            let path = mount.get("mountPath");
+            path.and_then(Value::as_str) != Some(TOKEN_PATH) || ours_at("volumeMounts", "mountPath", path)
+        });
+    }
+    if let Some(env) = theirs.get_mut("env").and_then(Value::as_array_mut) {
+        env.retain(|variable| ours_at("env", "name", variable.get("name")));
+    }
+}
+
+fn entries<'v>(value: &'v Value, list: &str) -> impl Iterator<Item = &'v Value> {
+    value.get(list).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn default_container(container: &mut Value) {
+    let pull_policy = default_pull_policy(container.get("image").and_then(Value::as_str).unwrap_or_default());
+    let Some(map) = container.as_object_mut() else {
+        return;
+    };
+    set_default(map, "terminationMessagePath", "/dev/termination-log");
+    set_default(map, "terminationMessagePolicy", "File");
+    set_default(map, "imagePullPolicy", pull_policy);
+    default_requests(map);
+    for port in list_mut(map, "ports") {
+        default_port(port);
+    }
+    for variable in list_mut(map, "env") {
+        if let Some(field) = variable
+            .pointer_mut("/valueFrom/fieldRef")
+            .and_then(Value::as_object_mut)
+        {
+            set_default(field, "apiVersion", "v1");
+        }
+    }
+    for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
+        if let Some(probe) = map.get_mut(probe).and_then(Value::as_object_mut) {
+            for (field, value) in [
+                ("timeoutSeconds", 1),
+                ("periodSeconds", 10),
+                ("successThreshold", 1),
+                ("failureThreshold", 3),
+            ] {
+                set_default(probe, field, value);
+            }
+            default_handler(probe);
+        }
+    }
+    if let Some(lifecycle) = map.get_mut("lifecycle").and_then(Value::as_object_mut) {
+        for (_, handler) in lifecycle.iter_mut() {
+            if let Some(handler) = handler.as_object_mut() {
+                default_handler(handler);
+            }
+        }
+    }
+}
+
+/// Requests that are not given are copied from the limits.
+fn default_requests(container: &mut Map<String, Value>) {
+    let Some(resources) = container.get_mut("resources").and_then(Value::as_object_mut) else {
+        return;
+    };
+    let Some(limits) = resources.get("limits").and_then(Value::as_object).cloned() else {
+        return;
+    };
+    let requests = resources
+        .entry("requests")
+        .or_insert_with(|| Value::Object(Map::new()));
+    if let Some(requests) = requests.as_object_mut() {
+        for (name, value) in limits {
+            set_default(requests, &name, value);
+        }
+    }
+}
+
+fn default_handler(handler: &mut Map<String, Value>) {
+    if let Some(http) = handler.get_mut("httpGet").and_then(Value::as_object_mut) {
+        set_default(http, "path", "/");
+        set_default(http, "scheme", "HTTP");
+    }
+}
+
+/// The API server pulls always where the tag is `latest` or absent, and there is no digest.
+fn default_pull_policy(image: &str) -> &'static str {
+    if image.contains('@') {
+        return "IfNotPresent";
+    }
+    let name = image.rsplit('/').next().unwrap_or_default();
+    match name.split_once(':') {
+        None | Some((_, "latest")) => "Always",
+        Some(_) => "IfNotPresent",
+    }
+}
+
+fn default_port(port: &mut Value) {
+    if let Some(port) = port
+        .as_object_mut()
+        .filter(|port| port.contains_key("containerPort"))
+    {
+        set_default(port, "protocol", "TCP");
+    }
+}
+
+/// Permissions of projected files, 0644.
+const DEFAULT_MODE: u32 = 0o644;
+
+fn default_volume(volume: &mut Value) {
+    let Some(map) = volume.as_object_mut() else { return };
+    for kind in ["configMap", "secret", "projected", "downwardAPI"] {
+        if let Some(source) = map.get_mut(kind).and_then(Value::as_object_mut) {
+            set_default(source, "defaultMode", DEFAULT_MODE);
+            default_projections(source);
+        }
+    }
+    if let Some(path) = map.get_mut("hostPath").and_then(Value::as_object_mut) {
+        set_default(path, "type", "");
+    }
+    if let Some(claim) = map
+        .get_mut("ephemeral")
+        .and_then(|ephemeral| ephemeral.pointer_mut("/volumeClaimTemplate/spec"))
+        .and_then(Value::as_object_mut)
+    {
+        set_default(claim, "volumeMode", "Filesystem");
+    }
+}
+
+fn default_projections(source: &mut Map<String, Value>) {
+    for item in list_mut(source, "items") {
+        if let Some(field) = item.get_mut("fieldRef").and_then(Value::as_object_mut) {
+            set_default(field, "apiVersion", "v1");
+        }
+    }
+    for projection in list_mut(source, "sources") {
+        if let Some(token) = projection
+            .get_mut("serviceAccountToken")
+            .and_then(Value::as_object_mut)
+        {
+            set_default(token, "expirationSeconds", 3600);
+        }
+        if let Some(api) = projection.get_mut("downwardAPI").and_then(Value::as_object_mut) {
+            default_projections(api);
+        }
+    }
+}
+
+fn list_mut<'v>(map: &'v mut Map<String, Value>, key: &str) -> impl Iterator<Item = &'v mut Value> {
+    map.get_mut(key)
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+}
+
+fn set_default(map: &mut Map<String, Value>, key: &str, value: impl Into<Value>) {
+    let known = map.entry(key).or_insert(Value::Null);
+    if known.is_null() {
+        *known = value.into();
+    }
+}
+
+/// Booleans of the pod API whose `false` means the same as absent. (`allowPrivilegeEscalation`, `runAsNonRoot` and
+/// `automountServiceAccountToken` are not among them.)
+const FALSE_IS_ABSENT: [&str; 8] = [
+    "optional",
+    "privileged",
+    "readOnly",
+    "readOnlyRootFilesystem",
+    "stdin",
+    "stdinOnce",
+    "tty",
+    "hostNetwork",
+];
+
+/// Drops null, empty text, empty lists and empty maps below the top level, except where presence is the meaning.
+fn prune(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|key, value| {
+                prune(value);
+                let presence_counts = key == "emptyDir" || key == "podInfoOnMount" || key == "labelSelector";
+                presence_counts
+                    || !(is_empty(value) || *value == false && FALSE_IS_ABSENT.contains(&key.as_str()))
+            });
+        }
+        Value::Array(list) => list.iter_mut().for_each(prune),
+        _ => {}
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn defaults_of_the_api_server_do_not_make_a_volume_different() {
+        let ours = json!({"name": "c", "configMap": {"name": "x"}});
+        let theirs = json!({"name": "c", "configMap": {"name": "x", "defaultMode": 420, "optional": false}});
+        assert!(same(Kind::Volume, &ours, &theirs));
+        assert!(!same(
+            Kind::Volume,
+            &ours,
+            &json!({"name": "c", "configMap": {"name": "y"}})
+        ));
+        let host = json!({"name": "h", "hostPath": {"path": "/x"}});
+        assert!(same(
+            Kind::Volume,
+            &host,
+            &json!({"name": "h", "hostPath": {"path": "/x", "type": ""}})
+        ));
+        assert!(!same(
+            Kind::Volume,
+            &host,
+            &json!({"name": "h", "hostPath": {"path": "/x", "type": "File"}})
+        ));
+        assert!(!same(Kind::Volume, &json!({"name": "e", "emptyDir": {}}), &host));
+    }
+
+    #[test]
+    fn a_container_stays_ours_after_defaulting_token_limits_and_foreign_variables() {
+        let ours = json!({"name": "a", "image": "i:1", "env": [{"name": "X", "value": "1"}],
+            "resources": {"limits": {"cpu": "1"}}});
+        let theirs = json!({"name": "a", "image": "i:1", "imagePullPolicy": "IfNotPresent",
+            "env": [{"name": "DD_AGENT_HOST", "value": "h"}, {"name": "X", "value": "1"}],
+            "resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}},
+            "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File",
+            "volumeMounts": [{"name": "kube-api-access-x", "mountPath": TOKEN_PATH, "readOnly": true}]});
+        assert!(same(Kind::Container, &ours, &theirs));
+    }
+
+    #[test]
+    fn another_image_a_shadowed_variable_or_a_further_mount_is_other_content() {
+        let ours = json!({"name": "a", "image": "i:1", "env": [{"name": "X", "value": "1"}]});
+        for theirs in [
+            json!({"name": "a", "image": "evil:1", "env": [{"name": "X", "value": "1"}]}),
+            json!({"name": "a", "image": "i:1", "env": [{"name": "X", "value": "1"}, {"name": "X", "value": "2"}]}),
+            json!({"name": "a", "image": "i:1", "env": [{"name": "X", "value": "1"}],
+                "volumeMounts": [{"name": "v", "mountPath": "/spark-injector"}]}),
+            json!({"name": "a", "image": "i:1", "env": [{"name": "X", "value": "1"}],
+                "securityContext": {"allowPrivilegeEscalation": false}}),
+            json!({"name": "a", "image": "i:1", "env": [{"name": "X", "value": "1"}], "command": ["sh"]}),
+        ] {
+            assert!(!same(Kind::Container, &ours, &theirs), "{theirs}");
+        }
+    }
+
+    #[test]
+    fn pull_policies_follow_the_tag() {
+        assert_eq!(default_pull_policy("a"), "Always");
+        assert_eq!(default_pull_policy("r:5000/a"), "Always");
+        assert_eq!(default_pull_policy("a:latest"), "Always");
+        assert_eq!(default_pull_policy("a:1"), "IfNotPresent");
+        assert_eq!(default_pull_policy("a@sha256:00"), "IfNotPresent");
+    }
+}

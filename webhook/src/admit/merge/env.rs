@@ -1,0 +1,104 @@
+//! Environment of the Spark container: added where absent, order kept. The role variable is authoritative.
+
+use super::{Action, Denial, Merge};
+use crate::admit::plan::Item;
+use crate::admit::pod::{EnvVar, value_of};
+use crate::api::Role;
+
+pub(super) fn env(merge: &mut Merge<'_>) -> Result<(), Denial> {
+    let plan = merge.plan;
+    let own = merge.target.spark.env.as_deref().unwrap_or_default();
+    let role_name = plan.role_variable.as_ref().map(|item| item.key.as_str());
+    for item in plan
+        .overlay
+        .spark
+        .env
+        .iter()
+        .filter(|item| Some(item.key.as_str()) != role_name)
+    {
+        match own.iter().find(|variable| is_named(variable, &item.key)) {
+            None => {
+                merge.env.push(&mut merge.patch, &*item.json);
+                merge.note(Action::Added, "env", item);
+            }
+            Some(variable) if is_equal(variable, item) => merge.note(Action::Unchanged, "env", item),
+            Some(_) => merge.differs("env", "env", item)?,
+        }
+    }
+    if let Some(item) = &plan.role_variable {
+        match plan.role {
+            Role::Executor => set_role(merge, item),
+            Role::Driver => unset_role(merge, item),
+        }
+    }
+    let path = format!("{}/envFrom", merge.target.spark_path());
+    let present = merge.target.spark.env_from;
+    super::lists::append_unequal(merge, path, &plan.overlay.spark.env_from, present, "envFrom");
+    Ok(())
+}
+
+pub(super) fn is_named(variable: &EnvVar<'_>, name: &str) -> bool {
+    variable.name.as_deref() == Some(name)
+}
+
+fn is_equal(variable: &EnvVar<'_>, item: &Item) -> bool {
+    match item.value.get("valueFrom") {
+        Some(wanted) => {
+            let wanted = serde_json::json!({ "env": [{ "valueFrom": wanted }] });
+            let known = serde_json::json!({ "env": [{ "valueFrom": value_of(variable.value_from) }] });
+            crate::admit::equal::same(crate::admit::equal::Kind::Container, &wanted, &known)
+        }
+        None => variable.value_from.is_none() && value_text(variable) == item_text(item),
+    }
+}
+
+fn value_text<'v>(variable: &'v EnvVar<'_>) -> &'v str {
+    variable.value.as_deref().unwrap_or_default()
+}
+
+fn item_text(item: &Item) -> &str {
+    item.value
+        .get("value")
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or_default()
+}
+
+/// Every entry of that name is ours: of several, the last one wins in the container.
+fn set_role<'a>(merge: &mut Merge<'a>, item: &'a Item) {
+    let own = merge.target.spark.env.as_deref().unwrap_or_default();
+    let path = format!("{}/env", merge.target.spark_path());
+    let mut action = Action::Added;
+    for (index, variable) in own
+        .iter()
+        .enumerate()
+        .filter(|(_, variable)| is_named(variable, &item.key))
+    {
+        if is_equal(variable, item) {
+            action = if action == Action::Replaced {
+                action
+            } else {
+                Action::Unchanged
+            };
+        } else {
+            merge.patch.replace(format!("{path}/{index}"), &*item.json);
+            action = Action::Replaced;
+        }
+    }
+    if action == Action::Added {
+        merge.env.push(&mut merge.patch, &*item.json);
+    }
+    merge.note(action, "env", item);
+}
+
+/// A driver that says it is an executor would act as one.
+fn unset_role<'a>(merge: &mut Merge<'a>, item: &'a Item) {
+    let own = merge.target.spark.env.as_deref().unwrap_or_default();
+    let path = format!("{}/env", merge.target.spark_path());
+    // From the last one, so that the indexes of the others stay.
+    for (index, variable) in own.iter().enumerate().rev() {
+        if is_named(variable, &item.key) {
+            merge.patch.remove(format!("{path}/{index}"));
+            merge.note(Action::Removed, "env", item);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Disks for Spark's local directories.
+//!
+//! Entry i gives its source to the i-th volume that Spark made for itself. Spark evaluated its own volumes before it
+//! sent the pod, so a further directory needs a volume, a mount and a place in `SPARK_LOCAL_DIRS`.
+
+use serde_json::Value;
+
+use super::mounts::Added;
+use super::{Action, Denial, Merge};
+use crate::admit::patch::quote;
+use crate::admit::plan::LocalDirPlan;
+use crate::admit::pod::{Mount, Volume, value_of};
+use crate::api::names::{LOCAL_DIR_PREFIX, LOCAL_DIRS_VARIABLE};
+
+pub(super) fn local_dirs(merge: &mut Merge<'_>) -> Result<(), Denial> {
+    let plan = merge.plan;
+    if plan.local_dirs.is_empty() {
+        return Ok(());
+    }
+    let volumes = merge.target.spec.volumes.as_deref().unwrap_or_default();
+    let mut of_spark = volumes
+        .iter()
+        .enumerate()
+        .filter(|(_, volume)| is_local_dir(volume));
+    let mut further = Vec::new();
+    for dir in &plan.local_dirs {
+        match of_spark.next() {
+            Some((index, volume)) => replace_source(merge, dir, index, volume),
+            None => further.push(dir),
+        }
+    }
+    let mut paths = Vec::new();
+    for dir in further {
+        if add_directory(merge, dir)? {
+            paths.push(dir.path.as_str());
+        }
+    }
+    announce(merge, &paths);
+    Ok(())
+}
+
+fn is_local_dir(volume: &Volume<'_>) -> bool {
+    volume
+        .name
+        .as_deref()
+        .is_some_and(|name| name.starts_with(LOCAL_DIR_PREFIX))
+}
+
+/// The volume that Spark would have been given.
+fn volume_json(name: &str, dir: &LocalDirPlan) -> Value {
+    let mut volume = dir.source.clone();
+    volume.insert("name".to_owned(), name.into());
+    Value::Object(volume)
+}
+
+fn replace_source<'a>(merge: &mut Merge<'a>, dir: &'a LocalDirPlan, index: usize, volume: &'a Volume<'a>) {
+    let name = volume.name.as_deref().unwrap_or_default();
+    let ours = volume_json(name, dir);
+    let action = if merge.is_same_volume(index, &ours) {
+        Action::Unchanged
+    } else if is_default_empty_dir(volume) {
+        merge
+            .patch
+            .replace(format!("/spec/volumes/{index}"), ours.to_string());
+        Action::Replaced
+    } else {
+        Action::Kept
+    };
+    merge.note_value(action, "local directory", name, "", &dir.origin);
+}
+
+/// What Spark makes where nobody asked for anything. `spark.kubernetes.local.dirs.tmpfs` sets a medium: a choice.
+fn is_default_empty_dir(volume: &Volume<'_>) -> bool {
+    let source = value_of(volume.empty_dir);
+    source.is_object()
+        && source
+            .get("medium")
+            .and_then(Value::as_str)
+            .is_none_or(str::is_empty)
+}
+
+/// Whether the directory is ours, or the pod has something else at its path.
+fn add_directory<'a>(merge: &mut Merge<'a>, dir: &'a LocalDirPlan) -> Result<bool, Denial> {
+    let own_mount = |mount: &&Mount<'_>| mount.path() == dir.path;
+    let mounted = merge
+        .target
+        .spark
+        .volume_mounts
+        .as_deref()
+        .unwrap_or_default()
+        .iter()
+        .find(own_mount);
+    if mounted.is_some_and(|mount| mount.name.as_deref() != Some(dir.volume.as_str())) {
+        merge.note_value(Action::Kept, "local directory", &dir.path, "", &dir.origin);
+        return Ok(false);
+    }
+    let ours = volume_json(&dir.volume, dir);
+    let mut action = Action::Unchanged;
+    match merge.volume_index(&dir.volume) {
+        None => {
+            merge.volumes.push(&mut merge.patch, ours.to_string());
+            action = Action::Added;
+        }
+        Some(index) if merge.is_same_volume(index, &ours) => {}
+        Some(_) => return Err(merge.other_volume(&dir.volume, &dir.origin)),
+    }
+    if mounted.is_none() {
+        let mount = format!(
+            "{{\"mountPath\":{},\"name\":{}}}",
+            quote(&dir.path),
+            quote(&dir.volume)
+        );
+        merge.mounts.push(&mut merge.patch, mount);
+        merge
+            .added_mounts
+            .push(Added::own(&dir.path, &dir.volume, &dir.origin));
+        action = Action::Added;
+    }
+    merge.note_value(action, "local directory", &dir.path, "", &dir.origin);
+    Ok(true)
+}
+
+/// Names the further directories in Spark's own variable.
+fn announce<'a>(merge: &mut Merge<'a>, paths: &[&'a str]) {
+    if paths.is_empty() {
+        return;
+    }
+    let own = merge.target.spark.env.as_deref().unwrap_or_default();
+    // Of several entries the last one counts in the container.
+    let variable = own
+        .iter()
+        .enumerate()
+        .rev()
+        .find(|(_, variable)| super::env::is_named(variable, LOCAL_DIRS_VARIABLE));
+    let Some((index, variable)) = variable else {
+        let entry = format!(
+            "{{\"name\":{},\"value\":{}}}",
+            quote(LOCAL_DIRS_VARIABLE),
+            quote(&paths.join(","))
+        );
+        merge.env.push(&mut merge.patch, entry);
+        merge.note_value(Action::Added, "env", LOCAL_DIRS_VARIABLE, "", "spec.localDirs");
+        return;
+    };
+    if variable.value_from.is_some() {
+        merge.note_value(Action::Kept, "env", LOCAL_DIRS_VARIABLE, "", "spec.localDirs");
+        return;
+    }
+    let known = variable.value.as_deref().unwrap_or_default();
+    let mut all: Vec<&str> = known.split(',').filter(|path| !path.is_empty()).collect();
+    let before = all.len();
+    for path in paths {
+        if !all.contains(path) {
+            all.push(path);
+        }
+    }
+    if all.len() > before {
+        let path = format!("{}/env/{index}/value", merge.target.spark_path());
+        merge.patch.add(path, quote(&all.join(",")));
+        merge.note_value(Action::Replaced, "env", LOCAL_DIRS_VARIABLE, "", "spec.localDirs");
+    }
+}

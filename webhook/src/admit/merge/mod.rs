@@ -1,0 +1,271 @@
+//! The merge rules: how a plan meets a pod.
+//!
+//! The user's pod wins unless the profile enforces the field. One rule per kind of field, in one ordered list; adding
+//! a field is one function. A rule reads the pod as it was sent and appends operations; none reads what another
+//! one appended, except through the lists that they share.
+
+mod containers;
+mod env;
+mod lists;
+mod local_dirs;
+mod metadata;
+mod mounts;
+mod network;
+mod scalars;
+mod scheduling;
+mod volumes;
+
+use std::cell::OnceCell;
+
+use serde_json::Value;
+
+use super::decide::Denial;
+use super::outcome::{Action, Note};
+use super::patch::{ListEdit, Patch};
+use super::plan::{Item, NodeSelector, Plan, Whitelist};
+use super::pod::{Container, Pod, Spec};
+use super::review::{MAX_WARNING_CHARS, cut};
+
+/// The pod of a request, and its raw text for the rare look at what stands there already.
+#[derive(Debug)]
+pub(super) struct Target<'a> {
+    /// The needed fields.
+    pub pod: &'a Pod<'a>,
+    /// `spec`.
+    pub spec: &'a Spec<'a>,
+    /// The Spark container.
+    pub spark: &'a Container<'a>,
+    /// Its index in `spec.containers`.
+    pub spark_index: usize,
+    /// The raw object, decoded as a whole on first use.
+    pub object: LazyObject<'a>,
+}
+
+/// The raw object. Most pods are never decoded as a whole.
+#[derive(Debug)]
+pub(super) struct LazyObject<'a> {
+    json: &'a str,
+    value: OnceCell<Value>,
+}
+
+impl<'a> LazyObject<'a> {
+    /// The object of which this is the text.
+    pub(super) fn new(json: &'a str) -> Self {
+        Self {
+            json,
+            value: OnceCell::new(),
+        }
+    }
+
+    /// A part of the object, null if absent.
+    pub(super) fn at(&self, pointer: &str) -> &Value {
+        let value = self
+            .value
+            .get_or_init(|| serde_json::from_str(self.json).unwrap_or(Value::Null));
+        value.pointer(pointer).unwrap_or(&Value::Null)
+    }
+}
+
+/// What the namespace adds to the plan of its profile.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Placement<'a> {
+    /// Name of the namespace.
+    pub namespace: &'a str,
+    /// Node selector of the namespace.
+    pub selector: &'a NodeSelector,
+    /// The profile's whitelist.
+    pub allowed: &'a Whitelist,
+    /// The cluster's default PriorityClass: a pod that has it did not choose it.
+    pub default_priority_class: Option<&'a str>,
+}
+
+/// What came out: operations, and what happened to which field.
+#[derive(Debug)]
+pub(super) struct Merged<'a> {
+    /// The patch.
+    pub patch: Patch<'a>,
+    notes: Vec<NoteRef<'a>>,
+}
+
+#[derive(Debug)]
+struct NoteRef<'a> {
+    action: Action,
+    field: &'static str,
+    key: &'a str,
+    value: &'a str,
+    origin: &'a str,
+}
+
+impl Merged<'_> {
+    /// One warning for each value of the user that was kept although the profile says otherwise.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let kept = self.notes.iter().filter(|note| note.action == Action::Kept);
+        kept.map(|note| {
+            let text = format!(
+                "spark-injector kept the pod's own {}; {} says otherwise",
+                note.subject(),
+                note.origin
+            );
+            cut(&text, MAX_WARNING_CHARS).to_owned()
+        })
+        .collect()
+    }
+
+    /// Everything that happened, for a person.
+    pub(super) fn notes(&self) -> Vec<Note> {
+        let owned = |note: &NoteRef<'_>| Note {
+            action: note.action,
+            field: note.subject(),
+            value: note.value.to_owned(),
+            origin: note.origin.to_owned(),
+        };
+        self.notes.iter().map(owned).collect()
+    }
+}
+
+impl NoteRef<'_> {
+    fn subject(&self) -> String {
+        subject(self.field, self.key)
+    }
+}
+
+/// A field in words: `env HADOOP_CONF_DIR`, `toleration`, `priorityClassName`.
+fn subject(field: &str, key: &str) -> String {
+    match (field, key) {
+        ("", key) => key.to_owned(),
+        (field, "") => field.to_owned(),
+        (field, key) => format!("{field} {key}"),
+    }
+}
+
+/// The state of one merge.
+struct Merge<'a> {
+    plan: &'a Plan,
+    target: &'a Target<'a>,
+    place: Placement<'a>,
+    patch: Patch<'a>,
+    volumes: ListEdit<'a>,
+    mounts: ListEdit<'a>,
+    env: ListEdit<'a>,
+    notes: Vec<NoteRef<'a>>,
+    /// Cleaned paths of the mounts that were added, and whether they are files of ours.
+    added_mounts: Vec<mounts::Added<'a>>,
+}
+
+type Rule = for<'a> fn(&mut Merge<'a>) -> Result<(), Denial>;
+
+/// Every rule, in the order in which their operations stand in the patch.
+const RULES: [Rule; 16] = [
+    metadata::labels,
+    metadata::annotations,
+    scheduling::node_selector,
+    scheduling::tolerations,
+    scheduling::topology_spread,
+    scheduling::affinity,
+    scheduling::priority_class,
+    scalars::pod_fields,
+    scalars::security_and_resources,
+    network::host_aliases,
+    network::dns_config,
+    volumes::volumes,
+    env::env,
+    local_dirs::local_dirs,
+    mounts::mounts,
+    containers::containers,
+];
+
+/// Merges a plan into a pod.
+///
+/// # Errors
+///
+/// When the profile and the pod contradict each other where neither may give way.
+pub(super) fn merge<'a>(
+    plan: &'a Plan,
+    target: &'a Target<'a>,
+    place: Placement<'a>,
+) -> Result<Merged<'a>, Denial> {
+    let spark = target.spark_path();
+    let mut merge = Merge {
+        plan,
+        target,
+        place,
+        patch: Patch::default(),
+        volumes: ListEdit::new("/spec/volumes", target.spec.volumes.is_some()),
+        mounts: ListEdit::new(
+            format!("{spark}/volumeMounts"),
+            target.spark.volume_mounts.is_some(),
+        ),
+        env: ListEdit::new(format!("{spark}/env"), target.spark.env.is_some()),
+        notes: Vec::with_capacity(32),
+        added_mounts: Vec::new(),
+    };
+    for rule in RULES {
+        rule(&mut merge)?;
+    }
+    let Merge {
+        mut patch,
+        volumes,
+        mounts,
+        env,
+        notes,
+        ..
+    } = merge;
+    volumes.finish(&mut patch);
+    mounts.finish(&mut patch);
+    env.finish(&mut patch);
+    Ok(Merged { patch, notes })
+}
+
+impl Target<'_> {
+    /// Path of the Spark container.
+    pub(super) fn spark_path(&self) -> String {
+        format!("/spec/containers/{}", self.spark_index)
+    }
+}
+
+impl<'a> Merge<'a> {
+    fn note(&mut self, action: Action, field: &'static str, item: &'a Item) {
+        self.notes.push(NoteRef {
+            action,
+            field,
+            key: &item.key,
+            value: &item.json,
+            origin: &item.origin,
+        });
+    }
+
+    fn note_value(
+        &mut self,
+        action: Action,
+        field: &'static str,
+        key: &'a str,
+        value: &'a str,
+        origin: &'a str,
+    ) {
+        self.notes.push(NoteRef {
+            action,
+            field,
+            key,
+            value,
+            origin,
+        });
+    }
+
+    /// The pod has a value of its own that differs: refused where the field is enforced, else kept and noted.
+    fn differs(&mut self, enforced_as: &str, field: &'static str, item: &'a Item) -> Result<(), Denial> {
+        if self.plan.enforced.contains(enforced_as) {
+            return Err(Denial::policy(
+                "enforced",
+                format!(
+                    "the pod sets its own {}, but profile {} enforces {} ({}); leave it out of the pod",
+                    subject(field, &item.key),
+                    self.plan.profile,
+                    cut(&item.json, 200),
+                    item.origin
+                ),
+            ));
+        }
+        self.note(Action::Kept, field, item);
+        Ok(())
+    }
+}

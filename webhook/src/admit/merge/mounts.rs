@@ -1,0 +1,181 @@
+//! Mounts of the Spark container, by cleaned path, and the rule for mounts inside mounts.
+//!
+//! The runtime makes a missing mount point inside an outer mount. In a read-only one it cannot, and the container
+//! would fail to start with a message that nobody understands. So: what we know to fail is refused here, with both
+//! paths; what lies inside one of our own mounts gets its mount point from init-sync.
+
+use super::{Action, Denial, Merge};
+use crate::admit::plan::{FilesPlan, Item};
+use crate::admit::pod::{Mount, is_below};
+use crate::api::names::FILES_VOLUME;
+
+/// A mount that this patch adds.
+#[derive(Debug)]
+pub(super) struct Added<'a> {
+    path: &'a str,
+    volume: &'a str,
+    read_only: bool,
+    origin: &'a str,
+}
+
+impl<'a> Added<'a> {
+    /// A writable mount of a whole volume.
+    pub(super) fn own(path: &'a str, volume: &'a str, origin: &'a str) -> Self {
+        Self {
+            path,
+            volume,
+            read_only: false,
+            origin,
+        }
+    }
+
+    fn of(item: &'a Item) -> Self {
+        let flag = |key: &str| {
+            item.value
+                .get(key)
+                .and_then(serde_json::Value::as_bool)
+                .unwrap_or_default()
+        };
+        Self {
+            path: &item.key,
+            volume: volume_of(item),
+            read_only: flag("readOnly"),
+            origin: &item.origin,
+        }
+    }
+}
+
+fn volume_of(item: &Item) -> &str {
+    text_of(item, "name")
+}
+
+fn text_of<'v>(item: &'v Item, key: &str) -> &'v str {
+    item.value
+        .get(key)
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or_default()
+}
+
+pub(super) fn mounts(merge: &mut Merge<'_>) -> Result<(), Denial> {
+    let plan = merge.plan;
+    let own = merge.target.spark.volume_mounts.as_deref().unwrap_or_default();
+    let of_files = plan.files.iter().flat_map(|files| &files.mounts);
+    for item in plan.overlay.spark.mounts.iter().chain(of_files) {
+        match own.iter().find(|mount| mount.path() == item.key) {
+            None => {
+                merge.mounts.push(&mut merge.patch, &*item.json);
+                merge.added_mounts.push(Added::of(item));
+                merge.note(Action::Added, "mount", item);
+            }
+            Some(mount) if is_equal(mount, item) => merge.note(Action::Unchanged, "mount", item),
+            Some(_) => merge.differs("volumeMounts", "mount", item)?,
+        }
+    }
+    check_nesting(merge, own)
+}
+
+fn is_equal(mount: &Mount<'_>, item: &Item) -> bool {
+    mount.name.as_deref() == Some(volume_of(item))
+        && mount.sub_path.as_deref().unwrap_or_default() == text_of(item, "subPath")
+        && mount.read_only.unwrap_or_default() == Added::of(item).read_only
+}
+
+/// Refuses a mount point that the runtime could not make, where we are one of the two.
+fn check_nesting(merge: &Merge<'_>, own: &[Mount<'_>]) -> Result<(), Denial> {
+    let files = merge.plan.files.as_ref();
+    let own: Vec<(String, &Mount<'_>)> = own.iter().map(|mount| (mount.path(), mount)).collect();
+    for added in &merge.added_mounts {
+        // The innermost mount around a path is the one in which its mount point is made.
+        let around_own = own
+            .iter()
+            .filter(|(path, _)| is_below(added.path, path))
+            .max_by_key(|(path, _)| path.len());
+        let around_added = merge
+            .added_mounts
+            .iter()
+            .filter(|outer| is_below(added.path, outer.path))
+            .max_by_key(|outer| outer.path.len());
+        if let Some((outer, mount)) = around_own
+            && around_added.is_none_or(|added| added.path.len() < outer.len())
+        {
+            check_inside_own(merge, added, outer, mount)?;
+        }
+        if added.volume == FILES_VOLUME || added.read_only {
+            check_own_inside(merge, files, added, &own)?;
+        }
+    }
+    Ok(())
+}
+
+/// Ours inside the pod's.
+fn check_inside_own(
+    merge: &Merge<'_>,
+    added: &Added<'_>,
+    outer: &str,
+    mount: &Mount<'_>,
+) -> Result<(), Denial> {
+    let name = mount.name.as_deref().unwrap_or_default();
+    let files = merge.plan.files.as_ref();
+    if name == FILES_VOLUME && is_mount_point(files, added.path) {
+        return Ok(());
+    }
+    let volumes = merge.target.spec.volumes.as_deref().unwrap_or_default();
+    let kind = volumes
+        .iter()
+        .find(|volume| volume.name.as_deref() == Some(name))
+        .and_then(|volume| volume.read_only_kind());
+    let read_only = mount.read_only.unwrap_or_default().then_some("read-only");
+    let Some(kind) = kind.or(read_only) else {
+        return Ok(());
+    };
+    Err(Denial::unprocessable(
+        "nested_mount",
+        format!(
+            "{} is to be mounted at {} ({}), inside the pod's own {kind} mount of volume {name} at {outer}, where no mount point can be made; mount one of them elsewhere",
+            describe(added),
+            added.path,
+            added.origin
+        ),
+    ))
+}
+
+/// The pod's inside ours.
+fn check_own_inside(
+    merge: &Merge<'_>,
+    files: Option<&FilesPlan>,
+    added: &Added<'_>,
+    own: &[(String, &Mount<'_>)],
+) -> Result<(), Denial> {
+    for (inner, mount) in own.iter().filter(|(path, _)| is_below(path, added.path)) {
+        let closer = |path: &str| is_below(inner, path) && is_below(path, added.path);
+        let shielded = own.iter().any(|(path, _)| closer(path))
+            || merge.added_mounts.iter().any(|other| closer(other.path));
+        if shielded || is_mount_point(files, inner) {
+            continue;
+        }
+        return Err(Denial::unprocessable(
+            "nested_mount",
+            format!(
+                "the pod mounts volume {} at {inner}, inside {} which {} mounts read-only at {}; mount it elsewhere or ask the owner of profile {}",
+                mount.name.as_deref().unwrap_or_default(),
+                describe(added),
+                added.origin,
+                added.path,
+                merge.plan.profile
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn is_mount_point(files: Option<&FilesPlan>, path: &str) -> bool {
+    files.is_some_and(|files| files.mount_points.iter().any(|point| point == path))
+}
+
+fn describe(added: &Added<'_>) -> String {
+    if added.volume == FILES_VOLUME {
+        "a files entry".to_owned()
+    } else {
+        format!("volume {}", added.volume)
+    }
+}

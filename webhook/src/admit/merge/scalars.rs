@@ -1,0 +1,201 @@
+//! Fields with one value: set where unset, field by field. What the API server fills in before us counts as unset.
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::{Action, Denial, Merge};
+use crate::admit::equal::{Kind, same};
+use crate::admit::patch::MapEdit;
+use crate::admit::plan::{Item, Keyed};
+use crate::admit::pod::value_of;
+
+/// What a pod says about a field, in the eyes of a merge rule.
+enum Own {
+    /// Absent, or the default that the API server filled in.
+    Unset,
+    /// What we would set.
+    Same,
+    /// The user's own choice.
+    Other,
+}
+
+pub(super) fn pod_fields(merge: &mut Merge<'_>) -> Result<(), Denial> {
+    let plan = merge.plan;
+    let spec = merge.target.spec;
+    for item in &plan.overlay.scalars {
+        let own = match item.key.as_str() {
+            "dnsPolicy" => text(spec.dns_policy.as_deref(), item, "ClusterFirst"),
+            "hostNetwork" => flag(spec.host_network.filter(|on| *on), item),
+            "runtimeClassName" => text(spec.runtime_class_name.as_deref(), item, ""),
+            "schedulerName" => text(spec.scheduler_name.as_deref(), item, "default-scheduler"),
+            "serviceAccountName" => text(spec.service_account_name.as_deref(), item, "default"),
+            "shareProcessNamespace" => flag(spec.share_process_namespace, item),
+            "terminationGracePeriodSeconds" => match spec.termination_grace_period_seconds {
+                Some(seconds) if item.value == seconds => Own::Same,
+                None | Some(DEFAULT_GRACE_SECONDS) => Own::Unset,
+                Some(_) => Own::Other,
+            },
+            // Rules of their own.
+            _ => continue,
+        };
+        match own {
+            Own::Unset => set_pod_field(merge, item),
+            Own::Same => merge.note(Action::Unchanged, "", item),
+            Own::Other => merge.differs(&item.key, "", item)?,
+        }
+    }
+    Ok(())
+}
+
+/// `terminationGracePeriodSeconds` of a pod that does not say.
+const DEFAULT_GRACE_SECONDS: i64 = 30;
+
+fn text(own: Option<&str>, item: &Item, default: &str) -> Own {
+    match own {
+        Some(own) if own == item.text() => Own::Same,
+        None => Own::Unset,
+        Some(own) if own.is_empty() || own == default => Own::Unset,
+        Some(_) => Own::Other,
+    }
+}
+
+fn flag(own: Option<bool>, item: &Item) -> Own {
+    match own {
+        Some(own) if item.value == own => Own::Same,
+        None => Own::Unset,
+        Some(_) => Own::Other,
+    }
+}
+
+fn set_pod_field<'a>(merge: &mut Merge<'a>, item: &'a Item) {
+    merge.patch.add(format!("/spec/{}", item.key), &*item.json);
+    merge.note(Action::Added, "", item);
+    if item.key == "serviceAccountName" && merge.target.spec.service_account.is_some() {
+        // The deprecated alias, which Spark writes too, must say the same.
+        merge.patch.add("/spec/serviceAccount".to_owned(), &*item.json);
+    }
+    let says_policy = merge.plan.overlay.scalars.get("dnsPolicy").is_some();
+    let own_policy = merge.target.spec.dns_policy.as_deref().unwrap_or("ClusterFirst");
+    if item.key == "hostNetwork" && item.value == true && !says_policy && own_policy == "ClusterFirst" {
+        // With ClusterFirst a pod on its node's network resolves no name of the cluster.
+        let policy = "\"ClusterFirstWithHostNet\"";
+        merge.patch.add("/spec/dnsPolicy".to_owned(), policy);
+        merge.note_value(Action::Added, "dnsPolicy", "", policy, &item.origin);
+    }
+}
+
+pub(super) fn security_and_resources(merge: &mut Merge<'_>) -> Result<(), Denial> {
+    let overlay = &merge.plan.overlay;
+    let target = merge.target;
+    let spark = target.spark_path();
+    let pod_security = Fields {
+        enforced_as: "securityContext",
+        field: "pod securityContext",
+    };
+    pod_security.set(
+        merge,
+        "/spec/securityContext".to_owned(),
+        &overlay.pod_security,
+        target.spec.security_context,
+    )?;
+    let security = Fields {
+        enforced_as: "securityContext",
+        field: "securityContext",
+    };
+    security.set(
+        merge,
+        format!("{spark}/securityContext"),
+        &overlay.spark.security,
+        target.spark.security_context,
+    )?;
+    let lifecycle = Fields {
+        enforced_as: "lifecycle",
+        field: "lifecycle",
+    };
+    lifecycle.set(
+        merge,
+        format!("{spark}/lifecycle"),
+        &overlay.spark.lifecycle,
+        target.spark.lifecycle,
+    )?;
+    let ports = merge.target.spark.ports;
+    super::lists::append_unequal(
+        merge,
+        format!("{spark}/ports"),
+        &overlay.spark.ports,
+        ports,
+        "port",
+    );
+    resources(merge, &format!("{spark}/resources"))
+}
+
+/// A map of which each field is set where unset.
+struct Fields {
+    enforced_as: &'static str,
+    field: &'static str,
+}
+
+impl Fields {
+    fn set<'a>(
+        &self,
+        merge: &mut Merge<'a>,
+        path: String,
+        wanted: &'a Keyed,
+        present: Option<&RawValue>,
+    ) -> Result<(), Denial> {
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let known = value_of(present);
+        self.set_in(merge, MapEdit::new(path, known.is_object()), wanted, &known)
+    }
+
+    fn set_in<'a>(
+        &self,
+        merge: &mut Merge<'a>,
+        mut edit: MapEdit<'a>,
+        wanted: &'a Keyed,
+        known: &Value,
+    ) -> Result<(), Denial> {
+        for item in wanted {
+            match known.get(&item.key).filter(|value| !value.is_null()) {
+                None => {
+                    edit.set(&mut merge.patch, &item.key, &*item.json);
+                    merge.note(Action::Added, self.field, item);
+                }
+                Some(value) if same(Kind::Plain, &item.value, value) => {
+                    merge.note(Action::Unchanged, self.field, item);
+                }
+                Some(_) => merge.differs(self.enforced_as, self.field, item)?,
+            }
+        }
+        edit.finish(&mut merge.patch);
+        Ok(())
+    }
+}
+
+/// Requests and limits, by resource name. Both maps may have to be made, and the map that holds them.
+fn resources(merge: &mut Merge<'_>, path: &str) -> Result<(), Denial> {
+    let overlay = &merge.plan.overlay.spark;
+    let known = value_of(merge.target.spark.resources);
+    if overlay.requests.is_empty() && overlay.limits.is_empty() {
+        return Ok(());
+    }
+    if !known.is_object() {
+        merge.patch.add(path.to_owned(), "{}");
+    }
+    for (section, wanted) in [("requests", &overlay.requests), ("limits", &overlay.limits)] {
+        let known = known.get(section).unwrap_or(&Value::Null);
+        let fields = Fields {
+            enforced_as: "resources",
+            field: section,
+        };
+        fields.set_in(
+            merge,
+            MapEdit::new(format!("{path}/{section}"), known.is_object()),
+            wanted,
+            known,
+        )?;
+    }
+    Ok(())
+}

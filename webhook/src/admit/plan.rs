@@ -1,0 +1,345 @@
+//! The plan: what to add to a pod, in Kubernetes words, with the line of the profile that asks for it.
+//!
+//! One plan per profile, role and variant, shared by all namespaces of the profile. No JSON pointers here: where
+//! things go depends on the pod, and `merge` decides it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::patch::Fragment;
+use crate::api::Role;
+
+/// Which line of which profile asked for something: `platform-base: spec.common.template.spec.tolerations[0]`.
+pub type Origin = Arc<str>;
+
+/// One thing to add, under the key by which the merge rules tell it from others.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// Name, path, ip or whatever the field's merge rule compares; for lists without a key, the value itself.
+    pub key: String,
+    /// The value as the pod API writes it.
+    pub value: Value,
+    /// The value, serialised once.
+    pub json: String,
+    /// Who asked for it.
+    pub origin: Origin,
+}
+
+impl Item {
+    /// An item under a key.
+    pub fn new(key: impl Into<String>, value: Value, origin: &Origin) -> Self {
+        Self {
+            key: key.into(),
+            json: value.to_string(),
+            value,
+            origin: Arc::clone(origin),
+        }
+    }
+
+    /// The value as text, where it is a string.
+    pub fn text(&self) -> &str {
+        self.value.as_str().unwrap_or_default()
+    }
+}
+
+/// Items in the order in which they were first named; a later item of the same key takes the place of an earlier one.
+#[derive(Clone, Debug, Default)]
+pub struct Keyed(Vec<Item>);
+
+impl Keyed {
+    /// Adds an item, or replaces the one of the same key in its place.
+    pub fn put(&mut self, item: Item) {
+        match self.0.iter_mut().find(|known| known.key == item.key) {
+            Some(known) => *known = item,
+            None => self.0.push(item),
+        }
+    }
+
+    /// Puts every item of a later layer.
+    pub fn put_all(&mut self, later: &Self) {
+        for item in &later.0 {
+            self.put(item.clone());
+        }
+    }
+
+    /// The item of a key.
+    pub fn get(&self, key: &str) -> Option<&Item> {
+        self.0.iter().find(|item| item.key == key)
+    }
+
+    /// The items in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Item> {
+        self.0.iter()
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many items there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl<'a> IntoIterator for &'a Keyed {
+    type Item = &'a Item;
+    type IntoIter = std::slice::Iter<'a, Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+/// Pod fields of one or more merged layers of a profile. Every list is keyed as its merge rule compares it.
+#[derive(Clone, Debug, Default)]
+pub struct Overlay {
+    /// Labels by key.
+    pub labels: Keyed,
+    /// Annotations by key.
+    pub annotations: Keyed,
+    /// Node selector by key.
+    pub node_selector: Keyed,
+    /// Volumes by name.
+    pub volumes: Keyed,
+    /// Init containers of the profile's own, by name.
+    pub init_containers: Keyed,
+    /// Sidecars by name.
+    pub sidecars: Keyed,
+    /// Host aliases by ip; the value is the whole entry.
+    pub host_aliases: Keyed,
+    /// DNS servers.
+    pub nameservers: Keyed,
+    /// DNS search domains.
+    pub searches: Keyed,
+    /// DNS resolver options by name.
+    pub dns_options: Keyed,
+    /// Tolerations by value.
+    pub tolerations: Keyed,
+    /// Topology spread constraints by value.
+    pub topology_spread: Keyed,
+    /// Image pull secrets by value.
+    pub pull_secrets: Keyed,
+    /// Fields of the pod that hold one value, by name: `priorityClassName`, `affinity`, `dnsPolicy`, …
+    pub scalars: Keyed,
+    /// Fields of the pod's security context.
+    pub pod_security: Keyed,
+    /// Fields of the Spark container.
+    pub spark: SparkOverlay,
+}
+
+/// Fields of the Spark container.
+#[derive(Clone, Debug, Default)]
+pub struct SparkOverlay {
+    /// Environment by name.
+    pub env: Keyed,
+    /// Environment sources by value.
+    pub env_from: Keyed,
+    /// Ports by value.
+    pub ports: Keyed,
+    /// Mounts by cleaned path.
+    pub mounts: Keyed,
+    /// Resource requests by name.
+    pub requests: Keyed,
+    /// Resource limits by name.
+    pub limits: Keyed,
+    /// Lifecycle hooks by name.
+    pub lifecycle: Keyed,
+    /// Fields of the container's security context.
+    pub security: Keyed,
+}
+
+impl Overlay {
+    /// Merges a later layer over this one: keyed items replace, scalars replace, host names of one ip unite.
+    pub fn merge(&mut self, later: &Self) {
+        let Self {
+            labels,
+            annotations,
+            node_selector,
+            volumes,
+            init_containers,
+            sidecars,
+            host_aliases,
+            nameservers,
+            searches,
+            dns_options,
+            tolerations,
+            topology_spread,
+            pull_secrets,
+            scalars,
+            pod_security,
+            spark,
+        } = later;
+        self.labels.put_all(labels);
+        self.annotations.put_all(annotations);
+        self.node_selector.put_all(node_selector);
+        self.volumes.put_all(volumes);
+        self.init_containers.put_all(init_containers);
+        self.sidecars.put_all(sidecars);
+        for alias in host_aliases {
+            let united = match self.host_aliases.get(&alias.key) {
+                Some(known) => unite_aliases(known, alias),
+                None => alias.clone(),
+            };
+            self.host_aliases.put(united);
+        }
+        self.nameservers.put_all(nameservers);
+        self.searches.put_all(searches);
+        self.dns_options.put_all(dns_options);
+        self.tolerations.put_all(tolerations);
+        self.topology_spread.put_all(topology_spread);
+        self.pull_secrets.put_all(pull_secrets);
+        self.scalars.put_all(scalars);
+        self.pod_security.put_all(pod_security);
+        let SparkOverlay {
+            env,
+            env_from,
+            ports,
+            mounts,
+            requests,
+            limits,
+            lifecycle,
+            security,
+        } = spark;
+        self.spark.env.put_all(env);
+        self.spark.env_from.put_all(env_from);
+        self.spark.ports.put_all(ports);
+        self.spark.mounts.put_all(mounts);
+        self.spark.requests.put_all(requests);
+        self.spark.limits.put_all(limits);
+        self.spark.lifecycle.put_all(lifecycle);
+        self.spark.security.put_all(security);
+    }
+}
+
+/// The host names of a host alias entry.
+pub fn hostnames(alias: &Value) -> impl Iterator<Item = &str> {
+    alias
+        .get("hostnames")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+}
+
+fn unite_aliases(known: &Item, later: &Item) -> Item {
+    let mut names: Vec<&str> = hostnames(&known.value).collect();
+    for name in hostnames(&later.value) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Item::new(
+        later.key.clone(),
+        serde_json::json!({ "ip": later.key, "hostnames": names }),
+        &later.origin,
+    )
+}
+
+/// Fields that may stand in `enforce`.
+#[derive(Clone, Debug, Default)]
+pub struct Enforced(Vec<String>);
+
+impl Enforced {
+    /// Every field that can be enforced, in the order of the documentation.
+    pub const FIELDS: [&'static str; 16] = [
+        "affinity",
+        "annotations",
+        "dnsPolicy",
+        "env",
+        "hostNetwork",
+        "labels",
+        "lifecycle",
+        "priorityClassName",
+        "resources",
+        "runtimeClassName",
+        "schedulerName",
+        "securityContext",
+        "serviceAccountName",
+        "shareProcessNamespace",
+        "terminationGracePeriodSeconds",
+        "volumeMounts",
+    ];
+
+    /// Adds a field to the set.
+    pub fn insert(&mut self, field: &str) {
+        if !self.contains(field) {
+            self.0.push(field.to_owned());
+        }
+    }
+
+    /// Whether users may not choose this field otherwise.
+    pub fn contains(&self, field: &str) -> bool {
+        self.0.iter().any(|known| known == field)
+    }
+}
+
+/// What one role of one profile gets, with or without a variant.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Name of the profile.
+    pub profile: String,
+    /// Role of the pods it is for.
+    pub role: Role,
+    /// Variant, if a job chose one.
+    pub variant: Option<String>,
+    /// Pod fields.
+    pub overlay: Overlay,
+    /// Fields that users may not choose otherwise.
+    pub enforced: Enforced,
+    /// Files, where the role has any.
+    pub files: Option<FilesPlan>,
+    /// The variable that tells an executor it is one: set on executors, absent on drivers.
+    pub role_variable: Option<Item>,
+    /// Disks for Spark's local directories.
+    pub local_dirs: Vec<LocalDirPlan>,
+    /// The status annotation: compact JSON, the same bytes for the same plan.
+    pub status: String,
+}
+
+/// The init container, its volumes, and what the Spark container mounts of them.
+#[derive(Clone, Debug)]
+pub struct FilesPlan {
+    /// The init container but for its security context: `{"name":…,"image":…,`
+    pub head: String,
+    /// The rest of the init container, with the payload: `"env":[…],…}`.
+    pub tail: Arc<Fragment>,
+    /// The volumes of the init container.
+    pub volumes: Vec<Item>,
+    /// Mounts in the Spark container, by cleaned path.
+    pub mounts: Vec<Item>,
+    /// Absolute paths below our mounts at which init-sync makes mount points.
+    pub mount_points: Vec<String>,
+    /// Names of the Secrets that hold the payload.
+    pub secrets: Vec<String>,
+    /// Who asked for files at all.
+    pub origin: Origin,
+}
+
+/// One disk for Spark's local directories.
+#[derive(Clone, Debug)]
+pub struct LocalDirPlan {
+    /// Fields of the volume source: `hostPath: {…}`.
+    pub source: Map<String, Value>,
+    /// Name of the volume, where Spark did not ask for so many directories itself.
+    pub volume: String,
+    /// Where that volume is mounted.
+    pub path: String,
+    /// Who asked for it.
+    pub origin: Origin,
+}
+
+/// The node selector of a namespace: its annotation, else its profile's default.
+#[derive(Clone, Debug)]
+pub struct NodeSelector {
+    /// The selector, or why the annotation cannot be read.
+    pub selector: Result<BTreeMap<String, String>, String>,
+    /// Where it comes from, for messages.
+    pub origin: String,
+}
+
+/// The whitelist of node selectors: each key with the values that are allowed. None allows everything.
+pub type Whitelist = Option<BTreeMap<String, Vec<String>>>;

@@ -1,0 +1,241 @@
+//! AdmissionReview on the wire: decoding a request, writing a response.
+//!
+//! Own small types: the borrowed decode touches only what is needed, and the patch is written as base64, which the
+//! types of kube do not do (kube-rs/kube#1781).
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use super::patch::{Patch, quote};
+use super::pod::{Pod, Text};
+
+/// The only version and kind that we speak.
+const API_VERSION: &str = "admission.k8s.io/v1";
+const KIND: &str = "AdmissionReview";
+
+/// The API server's own budget for warnings is 4,096 runes in all; each should fit into 120 characters.
+pub(super) const MAX_WARNING_CHARS: usize = 120;
+/// More would be cut by the API server.
+pub(super) const MAX_WARNINGS: usize = 5;
+/// A denial is one sentence that a person reads in a stack trace of Spark.
+pub(super) const MAX_MESSAGE_BYTES: usize = 1024;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "O: Deserialize<'de>, 'de: 'a"))]
+struct Review<'a, O> {
+    api_version: Option<Text<'a>>,
+    kind: Option<Text<'a>>,
+    request: Option<Request<'a, O>>,
+}
+
+/// One call of the API server. Every field may be absent: the decoder judges nothing.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "O: Deserialize<'de>, 'de: 'a"))]
+pub(super) struct Request<'a, O = Pod<'a>> {
+    /// Identifies the call; the answer repeats it byte for byte.
+    pub uid: Option<Text<'a>>,
+    /// Kind of the object.
+    pub kind: Option<GroupKind<'a>>,
+    /// Resource of the request.
+    pub resource: Option<GroupResource<'a>>,
+    /// `ephemeralcontainers`, `status`, …: never ours.
+    pub sub_resource: Option<Text<'a>>,
+    /// Name of the object, where it has one.
+    pub name: Option<Text<'a>>,
+    /// Namespace of the request: the only one that counts.
+    pub namespace: Option<Text<'a>>,
+    /// CREATE is the only one of interest.
+    pub operation: Option<Text<'a>>,
+    /// Whether nothing will be stored.
+    pub dry_run: Option<bool>,
+    /// The object.
+    pub object: Option<O>,
+}
+
+/// Group and kind of an object.
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub(super) struct GroupKind<'a> {
+    /// Empty for the core group.
+    pub group: Option<Text<'a>>,
+    /// `Pod`.
+    pub kind: Option<Text<'a>>,
+}
+
+/// Group and resource of a request.
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub(super) struct GroupResource<'a> {
+    /// Empty for the core group.
+    pub group: Option<Text<'a>>,
+    /// `pods`.
+    pub resource: Option<Text<'a>>,
+}
+
+/// Decodes the body of a call.
+///
+/// # Errors
+///
+/// A sentence without any part of the body, for an answer 400.
+pub(super) fn decode(body: &[u8]) -> Result<Request<'_>, String> {
+    if body.is_empty() {
+        return Err("the body is empty; send an AdmissionReview".to_owned());
+    }
+    match serde_json::from_slice::<Review<'_, Pod<'_>>>(body) {
+        Ok(review) => opened(review),
+        Err(error) => decode_without_object(body, &error),
+    }
+}
+
+/// The object does not decode as a pod: either it is none, and none of our business, or the body is broken.
+fn decode_without_object<'a>(body: &'a [u8], error: &serde_json::Error) -> Result<Request<'a>, String> {
+    // Position only: the text of an error of serde_json may quote the value that it stumbled over.
+    let at = format!("line {}, column {}", error.line(), error.column());
+    if error.is_syntax() || error.is_eof() {
+        return Err(format!("the body is not JSON, or is cut off, at {at}"));
+    }
+    let review: Review<'a, IgnoredAny> = serde_json::from_slice(body)
+        .map_err(|_| format!("the body is not an AdmissionReview of {API_VERSION}: wrong type at {at}"))?;
+    let Request {
+        uid,
+        kind,
+        resource,
+        sub_resource,
+        name,
+        namespace,
+        operation,
+        dry_run,
+        object,
+    } = opened(review)?;
+    let is_pod = kind.as_ref().and_then(|kind| kind.kind.as_deref()) == Some("Pod");
+    if is_pod && object.is_some() {
+        return Err(format!("request.object is not a Pod: wrong type at {at}"));
+    }
+    Ok(Request {
+        uid,
+        kind,
+        resource,
+        sub_resource,
+        name,
+        namespace,
+        operation,
+        dry_run,
+        object: None,
+    })
+}
+
+fn opened<'a, O>(review: Review<'a, O>) -> Result<Request<'a, O>, String> {
+    let Review {
+        api_version,
+        kind,
+        request,
+    } = review;
+    if api_version.as_deref() != Some(API_VERSION) || kind.as_deref() != Some(KIND) {
+        return Err(format!("apiVersion and kind must be {API_VERSION} and {KIND}"));
+    }
+    let request = request.ok_or("the AdmissionReview has no request")?;
+    if request.uid.as_deref().is_none_or(str::is_empty) {
+        return Err("request.uid is missing; an answer could not be matched".to_owned());
+    }
+    Ok(request)
+}
+
+/// The raw object of a body that decodes: for the rare comparison with what stands there already.
+pub(super) fn raw_object(body: &[u8]) -> Option<&RawValue> {
+    #[derive(Deserialize)]
+    struct Outer<'a> {
+        #[serde(borrow)]
+        request: Option<Inner<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Inner<'a> {
+        #[serde(borrow)]
+        object: Option<&'a RawValue>,
+    }
+    serde_json::from_slice::<Outer<'_>>(body).ok()?.request?.object
+}
+
+/// Who answers what; the rest of the AdmissionReview is always the same.
+pub(super) enum Response<'r, 'p> {
+    /// Allowed; patched where the patch holds anything.
+    Allowed(Option<&'r Patch<'p>>),
+    /// Refused with a status code of 403 or 422.
+    Denied(u16, &'r str),
+}
+
+/// What the API server's audit log says about the call, besides the answer itself.
+pub(super) struct Audit<'r> {
+    /// The outcome and its reason.
+    pub decision: &'r str,
+    /// Name of the profile.
+    pub profile: &'r str,
+    /// Revision of the files.
+    pub revision: &'r str,
+}
+
+/// Writes an AdmissionReview with a response.
+pub(super) fn encode(
+    uid: &str,
+    response: &Response<'_, '_>,
+    warnings: &[String],
+    audit: &Audit<'_>,
+) -> Vec<u8> {
+    let mut out = String::with_capacity(1024);
+    out.push_str(
+        "{\"apiVersion\":\"admission.k8s.io/v1\",\"kind\":\"AdmissionReview\",\"response\":{\"uid\":",
+    );
+    out.push_str(&quote(uid));
+    match response {
+        Response::Allowed(patch) => {
+            out.push_str(",\"allowed\":true");
+            // Both or neither: the API server refuses one without the other.
+            if let Some(patch) = patch.filter(|patch| !patch.is_empty()) {
+                out.push_str(",\"patchType\":\"JSONPatch\",\"patch\":\"");
+                patch.encode_into(&mut out);
+                out.push('"');
+            }
+        }
+        Response::Denied(code, message) => {
+            let reason = if *code == 403 { "Forbidden" } else { "Invalid" };
+            out.push_str(",\"allowed\":false,\"status\":{\"status\":\"Failure\",\"code\":");
+            out.push_str(&code.to_string());
+            out.push_str(",\"reason\":\"");
+            out.push_str(reason);
+            out.push_str("\",\"message\":");
+            out.push_str(&quote(cut(message, MAX_MESSAGE_BYTES)));
+            out.push('}');
+        }
+    }
+    if !warnings.is_empty() {
+        out.push_str(",\"warnings\":[");
+        for (index, warning) in warnings.iter().take(MAX_WARNINGS).enumerate() {
+            if index > 0 {
+                out.push(',');
+            }
+            out.push_str(&quote(warning));
+        }
+        out.push(']');
+    }
+    out.push_str(",\"auditAnnotations\":{\"decision\":");
+    out.push_str(&quote(audit.decision));
+    for (key, value) in [("profile", audit.profile), ("revision", audit.revision)] {
+        if !value.is_empty() {
+            out.push_str(",\"");
+            out.push_str(key);
+            out.push_str("\":");
+            out.push_str(&quote(value));
+        }
+    }
+    out.push_str("}}}");
+    out.into_bytes()
+}
+
+/// Text of at most so many bytes, cut between two characters.
+pub(super) fn cut(text: &str, bytes: usize) -> &str {
+    let mut end = text.len().min(bytes);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}

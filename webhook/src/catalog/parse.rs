@@ -1,0 +1,143 @@
+//! One SparkProfile from the value that a source read.
+
+use std::sync::LazyLock;
+
+use kube::core::ObjectMeta;
+use schemars::SchemaGenerator;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::decode::decode;
+use super::report::Report;
+use super::snapshot::ProfileInput;
+use super::{Problem, syntax};
+use crate::api::{GROUP_VERSION, KIND, Mode, NamespaceClaim, SparkProfileSpec};
+
+/// A well-formed profile: its own fields are checked, its references are not.
+#[derive(Debug)]
+pub(super) struct Parsed {
+    pub(super) name: String,
+    pub(super) origin: String,
+    pub(super) spec: SparkProfileSpec,
+}
+
+/// What can be said of a profile even where the rest of it is broken: whom its error concerns.
+#[derive(Debug, Default)]
+pub(super) struct Outline {
+    pub(super) name: String,
+    /// Creation time as the API server writes it, comparable as text; empty outside a cluster.
+    pub(super) created: String,
+    pub(super) mode: Mode,
+    pub(super) claim: Option<NamespaceClaim>,
+}
+
+/// Reads what it can of any object.
+pub(super) fn outline(input: &ProfileInput) -> Outline {
+    let text = |pointer: &str| {
+        let text = input.object.pointer(pointer).and_then(Value::as_str);
+        text.unwrap_or_default().to_owned()
+    };
+    let spec = |field: &str| {
+        input
+            .object
+            .pointer(&format!("/spec/{field}"))
+            .cloned()
+            .unwrap_or(Value::Null)
+    };
+    Outline {
+        name: text("/metadata/name"),
+        created: text("/metadata/creationTimestamp"),
+        mode: Mode::deserialize(spec("mode")).unwrap_or_default(),
+        claim: Option::deserialize(spec("namespaces")).unwrap_or_default(),
+    }
+}
+
+/// Parses a profile.
+///
+/// # Errors
+///
+/// Every unknown field, and the first field of a wrong type.
+pub(super) fn parse(input: &ProfileInput) -> Result<Parsed, Vec<Problem>> {
+    let name = outline(input).name;
+    let mut report = Report::new(&input.origin, subject(&name));
+    for (field, expected) in [("apiVersion", GROUP_VERSION), ("kind", KIND)] {
+        let value = input
+            .object
+            .get(field)
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        if value != expected {
+            report.at(field, format!("{value:?} is not supported, write {expected}"));
+        }
+    }
+    if !syntax::is_label_name(&name) {
+        report.at(
+            "metadata.name",
+            format!("{name:?} is not valid: {}", syntax::LABEL_NAME),
+        );
+    }
+    let metadata = input.object.get("metadata").cloned().unwrap_or(Value::Null);
+    let _: Option<ObjectMeta> = decode(&metadata, "metadata", &mut report, |_| String::new());
+    for field in input.object.as_object().into_iter().flat_map(Map::keys) {
+        if !["apiVersion", "kind", "metadata", "spec", "status"].contains(&field.as_str()) {
+            report.at(
+                field,
+                "unknown field; allowed here: apiVersion, kind, metadata, spec, status",
+            );
+        }
+    }
+    let empty = Value::Object(Map::new());
+    let spec = input
+        .object
+        .get("spec")
+        .filter(|spec| !spec.is_null())
+        .unwrap_or(&empty);
+    let spec = decode(spec, "spec", &mut report, allowed_fields);
+    match spec {
+        Some(spec) if report.is_clean() => Ok(Parsed {
+            name,
+            origin: input.origin.clone(),
+            spec,
+        }),
+        _ => Err(report.into_problems()),
+    }
+}
+
+/// How messages name a profile.
+pub(super) fn subject(name: &str) -> String {
+    format!("{KIND} {name}").trim_end().to_owned()
+}
+
+static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
+    let mut settings = schemars::generate::SchemaSettings::openapi3();
+    settings.inline_subschemas = true;
+    Value::from(SchemaGenerator::new(settings).into_root_schema_for::<SparkProfileSpec>())
+});
+
+/// The fields that may stand beside an unknown one, from the schema of the custom resource.
+fn allowed_fields(path: &str) -> String {
+    let parent = path.rsplit_once('.').map_or("", |(parent, _)| parent);
+    let mut schema: &Value = &SCHEMA;
+    for part in parent.split('.').skip(1).filter(|part| !part.is_empty()) {
+        let (name, index) = part
+            .split_once('[')
+            .map_or((part, None), |(name, index)| (name, Some(index)));
+        let property = schema.pointer(&format!("/properties/{name}"));
+        let Some(next) = property.or_else(|| schema.get("additionalProperties")) else {
+            return String::new();
+        };
+        schema = next;
+        if index.is_some() {
+            schema = schema.get("items").unwrap_or(&Value::Null);
+        }
+    }
+    let mut names: Vec<&str> = schema
+        .get("properties")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flat_map(Map::keys)
+        .map(String::as_str)
+        .collect();
+    names.sort_unstable();
+    names.join(", ")
+}

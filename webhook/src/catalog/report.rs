@@ -1,0 +1,39 @@
+//! Collecting mistakes: every stage goes on as far as it can, so that an owner sees all of them at once.
+
+use super::Problem;
+
+/// The mistakes of one document.
+#[derive(Debug)]
+pub(super) struct Report {
+    origin: String,
+    subject: String,
+    problems: Vec<Problem>,
+}
+
+impl Report {
+    pub(super) fn new(origin: &str, subject: impl Into<String>) -> Self {
+        Self {
+            origin: origin.to_owned(),
+            subject: subject.into(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Notes a mistake at a field.
+    pub(super) fn at(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.problems.push(Problem {
+            origin: self.origin.clone(),
+            subject: self.subject.clone(),
+            path: path.into(),
+            message: message.into(),
+        });
+    }
+
+    pub(super) fn is_clean(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        self.problems
+    }
+}
