@@ -1,0 +1,345 @@
+//! Reads the text of a manifest and checks it against the rules and limits. Errors name the line and what is
+//! allowed, and quote nothing of the text: the wrong variable under the manifest's name may be a secret.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+use crate::path::{MAX_PATH_BYTES, PathError, check_path, normalise};
+use crate::{
+    Encoding, Entry, Exit, File, MAX_DIRECTORIES, MAX_ENTRIES, MAX_FILES, MAX_TOTAL_BYTES, Manifest,
+    PROTOCOL, is_legal_variable,
+};
+
+/// Why a manifest is refused. Lines count from 1; entry `n` of a [`Manifest`], counted from 0, is on line `n + 2`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// Line 1 is not `init-sync VERSION DIRECTORY`.
+    Header,
+    /// The manifest speaks another protocol.
+    Protocol {
+        /// The version in line 1.
+        found: u64,
+    },
+    /// The target directory is not a clean absolute path.
+    TargetDirectory,
+    /// The line is no entry.
+    Syntax {
+        /// Where.
+        line: usize,
+    },
+    /// One field of an `f` line is wrong.
+    Field {
+        /// Where.
+        line: usize,
+        /// Which.
+        field: Field,
+    },
+    /// A path breaks the rules of [`check_path`].
+    Path {
+        /// Where.
+        line: usize,
+        /// Which rule.
+        error: PathError,
+    },
+    /// Two entries have one path.
+    Duplicate {
+        /// The second of them.
+        line: usize,
+        /// The first of them.
+        other: usize,
+    },
+    /// A path leads through a file.
+    FileAsDirectory {
+        /// Where.
+        line: usize,
+        /// The file.
+        other: usize,
+    },
+    /// A limit is exceeded.
+    Limit {
+        /// The first line too many.
+        line: usize,
+        /// Which limit.
+        limit: Limit,
+    },
+}
+
+/// A field of an `f` line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// Four octal digits, at most `0777`.
+    Mode,
+    /// Decimal, without leading zeros.
+    Size,
+    /// 64 lower-case hex digits.
+    Digest,
+    /// `plain` or `deflate`.
+    Encoding,
+    /// Names that [`is_legal_variable`] accepts, comma-separated.
+    Variables,
+}
+
+/// A limit on a whole manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// [`MAX_FILES`]
+    Files,
+    /// [`MAX_ENTRIES`]
+    Entries,
+    /// [`MAX_DIRECTORIES`]
+    Directories,
+    /// [`MAX_TOTAL_BYTES`]
+    Bytes,
+}
+
+impl ManifestError {
+    /// The code that `init-sync` ends with.
+    pub const fn exit(self) -> Exit {
+        match self {
+            Self::Protocol { .. } => Exit::UnknownProtocol,
+            Self::Limit { .. } => Exit::LimitExceeded,
+            _ => Exit::MalformedManifest,
+        }
+    }
+}
+
+impl fmt::Display for ManifestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header => f.write_str("line 1: must be `init-sync VERSION DIRECTORY`"),
+            Self::Protocol { found } => write!(f, "line 1: protocol {found}; only {PROTOCOL} is known here"),
+            Self::TargetDirectory => write!(
+                f,
+                "line 1: the directory must be absolute, without `..` and control characters, at most \
+                 {MAX_PATH_BYTES} bytes"
+            ),
+            Self::Syntax { line } => write!(
+                f,
+                "line {line}: must be `d PATH`, `e PATH` or `f MODE SIZE DIGEST ENCODING VARIABLES PATH`"
+            ),
+            Self::Field { line, field } => write!(f, "line {line}: {field}"),
+            Self::Path { line, error } => write!(f, "line {line}: {error}"),
+            Self::Duplicate { line, other } => {
+                write!(
+                    f,
+                    "line {line}: same path as line {other}; each path may stand once"
+                )
+            }
+            Self::FileAsDirectory { line, other } => {
+                write!(f, "line {line}: the path leads through the file of line {other}")
+            }
+            Self::Limit { line, limit } => write!(f, "line {line}: more than {limit}"),
+        }
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mode => "the mode must be four octal digits, at most 0777",
+            Self::Size => "the size must be decimal, without sign and leading zeros",
+            Self::Digest => "the digest must be 64 lower-case hex digits",
+            Self::Encoding => "the encoding must be `plain` or `deflate`",
+            Self::Variables => {
+                "the variables must be comma-separated names of letters, digits, `-`, `.` and `_`, \
+                 not starting with a digit or `..`"
+            }
+        })
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Files => write!(f, "{MAX_FILES} files"),
+            Self::Entries => write!(f, "{MAX_ENTRIES} entries"),
+            Self::Directories => write!(f, "{MAX_DIRECTORIES} directories"),
+            Self::Bytes => write!(f, "{MAX_TOTAL_BYTES} decoded bytes"),
+        }
+    }
+}
+
+impl std::error::Error for ManifestError {}
+
+impl FromStr for Manifest {
+    type Err = ManifestError;
+
+    fn from_str(text: &str) -> Result<Self, ManifestError> {
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        let mut lines = text.split('\n');
+        let directory = header(lines.next().unwrap_or_default())?.to_owned();
+        let entries = lines
+            // Line 1 is the header.
+            .zip(2..)
+            .map(|(line, number)| entry(line, number))
+            .collect::<Result<_, _>>()?;
+        let manifest = Self { directory, entries };
+        manifest.validate()?;
+        Ok(manifest)
+    }
+}
+
+impl Manifest {
+    /// Checks what `init-sync` will check: for whoever builds a manifest instead of reading one.
+    ///
+    /// # Errors
+    ///
+    /// The first breach, with the line that the entry has in the text.
+    pub fn validate(&self) -> Result<(), ManifestError> {
+        check_directory(&self.directory)?;
+        let mut lines = BTreeMap::new();
+        let mut files = 0;
+        let mut total = 0_u64;
+        for (entry, line) in self.entries.iter().zip(2..) {
+            let over = |limit| Err(ManifestError::Limit { line, limit });
+            check_path(entry.path()).map_err(|error| ManifestError::Path { line, error })?;
+            if let Some((other, _)) = lines.insert(normalise(entry.path()), (line, entry)) {
+                return Err(ManifestError::Duplicate { line, other });
+            }
+            if lines.len() > MAX_ENTRIES {
+                return over(Limit::Entries);
+            }
+            if let Entry::File(file) = entry {
+                check_file(file, line)?;
+                files += 1;
+                total = total.saturating_add(file.size);
+            }
+            if files > MAX_FILES {
+                return over(Limit::Files);
+            }
+            if total > MAX_TOTAL_BYTES {
+                return over(Limit::Bytes);
+            }
+        }
+        check_directories(&lines)
+    }
+}
+
+fn check_directory(directory: &str) -> Result<(), ManifestError> {
+    let clean = directory.starts_with('/')
+        && directory.len() <= MAX_PATH_BYTES
+        && !directory.chars().any(char::is_control)
+        && directory.split('/').all(|element| element != "..");
+    if clean {
+        Ok(())
+    } else {
+        Err(ManifestError::TargetDirectory)
+    }
+}
+
+fn check_file(file: &File, line: usize) -> Result<(), ManifestError> {
+    let wrong = |field| Err(ManifestError::Field { line, field });
+    if file.mode > 0o777 {
+        return wrong(Field::Mode);
+    }
+    if file.variables.is_empty() || !file.variables.iter().all(|name| is_legal_variable(name)) {
+        return wrong(Field::Variables);
+    }
+    Ok(())
+}
+
+/// No path through a file, and not too many directories, those included that are only implied.
+fn check_directories(lines: &BTreeMap<String, (usize, &Entry)>) -> Result<(), ManifestError> {
+    let mut directories = BTreeSet::new();
+    for (path, &(line, entry)) in lines {
+        let itself = matches!(entry, Entry::Directory { .. }).then_some(path.as_str());
+        let parents = path.match_indices('/').filter_map(|(end, _)| path.get(..end));
+        for directory in parents.chain(itself) {
+            match lines.get(directory) {
+                Some((_, Entry::Directory { .. })) | None => {}
+                Some(&(other, _)) => return Err(ManifestError::FileAsDirectory { line, other }),
+            }
+            directories.insert(directory);
+            if directories.len() > MAX_DIRECTORIES {
+                return Err(ManifestError::Limit {
+                    line,
+                    limit: Limit::Directories,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn header(line: &str) -> Result<&str, ManifestError> {
+    let rest = line.strip_prefix("init-sync ").ok_or(ManifestError::Header)?;
+    let (version, directory) = rest.split_once(' ').unwrap_or((rest, ""));
+    let found = decimal(version).ok_or(ManifestError::Header)?;
+    if found != u64::from(PROTOCOL) {
+        return Err(ManifestError::Protocol { found });
+    }
+    Ok(directory)
+}
+
+fn entry(line: &str, number: usize) -> Result<Entry, ManifestError> {
+    let syntax = ManifestError::Syntax { line: number };
+    let (kind, rest) = line.split_once(' ').ok_or(syntax)?;
+    match kind {
+        "d" => Ok(Entry::Directory {
+            path: rest.to_owned(),
+        }),
+        "e" => Ok(Entry::EmptyFile {
+            path: rest.to_owned(),
+        }),
+        "f" => {
+            let mut fields = rest.splitn(6, ' ');
+            let (Some(mode), Some(size), Some(digest), Some(encoding), Some(variables), Some(path)) = (
+                fields.next(),
+                fields.next(),
+                fields.next(),
+                fields.next(),
+                fields.next(),
+                fields.next(),
+            ) else {
+                return Err(syntax);
+            };
+            let wrong = |field| ManifestError::Field { line: number, field };
+            Ok(Entry::File(File {
+                path: path.to_owned(),
+                mode: octal(mode).ok_or(wrong(Field::Mode))?,
+                size: decimal(size).ok_or(wrong(Field::Size))?,
+                digest: hex(digest).ok_or(wrong(Field::Digest))?,
+                encoding: match encoding {
+                    "plain" => Encoding::Plain,
+                    "deflate" => Encoding::Deflate,
+                    _ => return Err(wrong(Field::Encoding)),
+                },
+                variables: variables.split(',').map(str::to_owned).collect(),
+            }))
+        }
+        _ => Err(syntax),
+    }
+}
+
+/// `u64::from_str` alone accepts a sign and leading zeros: two texts for one manifest.
+fn decimal(text: &str) -> Option<u64> {
+    let canonical = text == "0" || !text.starts_with('0');
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    (canonical && digits).then(|| text.parse().ok()).flatten()
+}
+
+fn octal(text: &str) -> Option<u32> {
+    let digits = text.len() == 4 && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+    digits.then(|| u32::from_str_radix(text, 8).ok()).flatten()
+}
+
+fn hex(text: &str) -> Option<[u8; 32]> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let mut digest = [0; 32];
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
+        return None;
+    };
+    if pairs.len() != digest.len() {
+        return None;
+    }
+    for (byte, &[high, low]) in digest.iter_mut().zip(pairs) {
+        *byte = digit(high)? << 4 | digit(low)?;
+    }
+    Some(digest)
+}
