@@ -1,1 +1,11 @@
-//! The shell `sources`.
+//! Where the inputs of a catalog come from. A source reads everything it is given into a
+//! [`Snapshot`](crate::catalog::Snapshot) and says what it could not use; what the rest means is the compiler's part.
+//!
+//! `directory` walks files, `document` parses them, `objects` sorts their objects into a snapshot, `files_root` adds
+//! the directories that profiles name, and `watch` does all of it again when something changed.
+
+pub mod directory;
+pub mod document;
+mod files_root;
+mod objects;
+pub mod watch;

@@ -1,0 +1,66 @@
+//! The examples at the end of each help text.
+
+pub(super) const TOP: &str = "\
+Examples:
+  spark-injector validate --from profiles/
+  spark-injector inject --from profiles/ --namespace team-a -f driver.yaml
+  spark-injector serve --from profiles/ --listen 0.0.0.0:8443 --tls-cert tls.crt --tls-key tls.key
+
+Exit status:
+  0  done
+  1  a defect of this program
+  2  unusable input or arguments
+  3  the webhook would deny the object";
+
+pub(super) const INJECT: &str = "\
+Pods, Lists, streams of documents, StatefulSets, Deployments, ReplicaSets (their pod template) and AdmissionReviews
+(answered with a review) are read; objects of other kinds pass through. Reasons and warnings go to the standard error.
+
+Examples:
+  spark-injector inject --from profiles/ --namespace team-a -f driver.yaml
+  spark-injector inject --from profiles/ --namespace team-a -f driver.yaml -o diff
+  kubectl get pod spark-pi-driver -o yaml | spark-injector inject --from profiles/ --namespace team-a
+  spark-injector inject --from profiles/ -n team-a -f driver.yaml --with-secrets | kubectl apply -f -
+
+Exit status:
+  0  injected, or nothing to do; an AdmissionReview was answered
+  1  a defect of this program
+  2  unusable input or arguments
+  3  denied: the reason is on the standard error, nothing on the standard output";
+
+pub(super) const EXPLAIN: &str = "\
+Ends with 0 also where a pod would be denied: then the text says so and why.
+
+Examples:
+  spark-injector explain --from profiles/ --namespace team-a -f driver.yaml
+  kubectl get pod spark-pi-driver -o yaml | spark-injector explain --from profiles/ --namespace team-a -o json";
+
+pub(super) const VALIDATE: &str = "\
+Prints one mistake per line, with file, object, field, value and what is allowed, and ends with 2 if there is any.
+
+Examples:
+  spark-injector validate --from profiles/
+  spark-injector validate --from profiles/ --from secrets.yaml --files-root /srv/files";
+
+pub(super) const SECRETS: &str = "\
+Examples:
+  spark-injector secrets --from profiles/ | kubectl apply -f -
+  spark-injector secrets --from profiles/ --namespace team-a -o json";
+
+pub(super) const SERVE: &str = "\
+Reviews are answered at POST /mutate over TLS; /livez, /readyz and /metrics on the plain port of --admin. Once both
+listen and the profiles are compiled, one line of JSON on the standard output says where. Logs are JSON lines on the
+standard error; SPARK_INJECTOR_LOG sets their level. SIGTERM drains, a second one ends at once.
+
+Examples:
+  spark-injector serve --from profiles/ --listen 0.0.0.0:8443 --tls-cert tls.crt --tls-key tls.key --admin 0.0.0.0:8081
+  spark-injector serve --from profiles/ --listen 127.0.0.1:0 --tls-cert tls.crt --tls-key tls.key";
+
+pub(super) const CRD: &str = "\
+Examples:
+  spark-injector crd | kubectl apply -f -";
+
+pub(super) const COMPLETIONS: &str = "\
+Examples:
+  spark-injector completions bash > /etc/bash_completion.d/spark-injector
+  spark-injector completions zsh > ~/.zfunc/_spark-injector";

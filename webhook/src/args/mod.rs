@@ -1,0 +1,260 @@
+//! What the user typed, as it was typed. [`Inputs`] turns the shared flags into what the program needs; every flag has
+//! an environment variable beside it. Nothing is read or done here.
+
+mod help;
+mod serve;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use serve::{ServeArgs, TlsVersion};
+
+use crate::catalog::Settings;
+use crate::sources::directory::Directory;
+
+/// Gives Spark drivers and executors on Kubernetes what their team needs: as a webhook, and offline.
+#[derive(Debug, Parser)]
+#[command(name = "spark-injector", version, after_help = help::TOP, max_term_width = 110)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print objects as the webhook would have them stored.
+    #[command(after_help = help::INJECT)]
+    Inject(InjectArgs),
+    /// Say what would be injected, from which profile and field, and why not.
+    #[command(after_help = help::EXPLAIN)]
+    Explain(ExplainArgs),
+    /// Check profiles and their sources; print every mistake.
+    #[command(after_help = help::VALIDATE)]
+    Validate(ValidateArgs),
+    /// Print the Secrets that the profiles deliver to namespaces.
+    #[command(after_help = help::SECRETS)]
+    Secrets(SecretsArgs),
+    /// Answer admission reviews over TLS.
+    #[command(after_help = help::SERVE)]
+    Serve(Box<ServeArgs>),
+    /// Print the CustomResourceDefinition of SparkProfile.
+    #[command(after_help = help::CRD)]
+    Crd,
+    /// Print a completion script for a shell.
+    #[command(after_help = help::COMPLETIONS)]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where profiles come from and what the operator decides; the same flags for every command that compiles profiles.
+#[derive(Args, Clone, Debug)]
+pub struct InputArgs {
+    /// Folder or file of YAML and JSON: SparkProfiles, Namespaces, ConfigMaps, Secrets; repeatable
+    #[arg(long, value_name = "PATH", required = true, env = "SPARK_INJECTOR_FROM", value_delimiter = None)]
+    from: Vec<PathBuf>,
+    /// Folder below which the `directory` sources of profiles are
+    #[arg(long, value_name = "DIR", env = "SPARK_INJECTOR_FILES_ROOT")]
+    files_root: Option<PathBuf>,
+    /// The injector's own namespace: never injected, and where sources are unless they say otherwise
+    #[arg(long, value_name = "NAMESPACE", env = "SPARK_INJECTOR_OWN_NAMESPACE", default_value_t = Settings::default().namespace)]
+    own_namespace: String,
+    /// Further namespace from which sources may be read; repeatable
+    #[arg(
+        long,
+        value_name = "NAMESPACE",
+        env = "SPARK_INJECTOR_SOURCE_NAMESPACE",
+        value_delimiter = ','
+    )]
+    source_namespace: Vec<String>,
+    /// The cluster's default PriorityClass: a pod that has it did not choose it
+    #[arg(long, value_name = "NAME", env = "SPARK_INJECTOR_DEFAULT_PRIORITY_CLASS")]
+    default_priority_class: Option<String>,
+    /// Image of the init container, best with a digest
+    #[arg(long, value_name = "IMAGE", env = "SPARK_INJECTOR_INIT_IMAGE", default_value_t = Settings::default().init_image)]
+    init_image: String,
+    /// CPU of the init container, as request and limit
+    #[arg(long, value_name = "QUANTITY", env = "SPARK_INJECTOR_INIT_CPU", default_value_t = Settings::default().init_cpu)]
+    init_cpu: String,
+    /// Memory of the init container, as request and limit
+    #[arg(long, value_name = "QUANTITY", env = "SPARK_INJECTOR_INIT_MEMORY", default_value_t = Settings::default().init_memory)]
+    init_memory: String,
+}
+
+/// The shared flags as the program needs them.
+#[derive(Clone, Debug)]
+pub struct Inputs {
+    /// What is read.
+    pub directory: Directory,
+    /// How it is compiled.
+    pub settings: Settings,
+}
+
+impl From<InputArgs> for Inputs {
+    fn from(args: InputArgs) -> Self {
+        // Every flag by its name: one that is not used does not compile.
+        let InputArgs {
+            from,
+            files_root,
+            own_namespace,
+            source_namespace,
+            default_priority_class,
+            init_image,
+            init_cpu,
+            init_memory,
+        } = args;
+        let directory = Directory {
+            from,
+            files_root,
+            default_namespace: own_namespace.clone(),
+        };
+        let settings = Settings {
+            init_image,
+            init_cpu,
+            init_memory,
+            namespace: own_namespace,
+            source_namespaces: source_namespace,
+            default_priority_class: default_priority_class.filter(|name| !name.is_empty()),
+            client_authentication: false,
+        };
+        Self { directory, settings }
+    }
+}
+
+/// Flags of `inject`.
+#[derive(Args, Debug)]
+pub struct InjectArgs {
+    /// Shared flags.
+    #[command(flatten)]
+    pub inputs: InputArgs,
+    /// Namespace in which the objects would be created
+    #[arg(long, short, value_name = "NS", env = "SPARK_INJECTOR_NAMESPACE")]
+    pub namespace: String,
+    /// File with the objects; `-` is the standard input
+    #[arg(long, short, value_name = "FILE", default_value = "-")]
+    pub file: PathBuf,
+    /// How the result is written
+    #[arg(long, short, value_enum, default_value_t = InjectOutput::Yaml)]
+    pub output: InjectOutput,
+    /// Put the Secrets that the pods refer to before them
+    #[arg(long)]
+    pub with_secrets: bool,
+}
+
+/// How `inject` writes its result.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum InjectOutput {
+    /// YAML documents, one for each object
+    Yaml,
+    /// One JSON object; several objects as one List
+    Json,
+    /// RFC 6902 operations with paths relative to the input object; one JSON array per object and line
+    Patch,
+    /// Unified diff of the YAML before and after
+    Diff,
+}
+
+/// Flags of `explain`.
+#[derive(Args, Debug)]
+pub struct ExplainArgs {
+    /// Shared flags.
+    #[command(flatten)]
+    pub inputs: InputArgs,
+    /// Namespace in which the objects would be created
+    #[arg(long, short, value_name = "NS", env = "SPARK_INJECTOR_NAMESPACE")]
+    pub namespace: String,
+    /// File with the objects; `-` is the standard input
+    #[arg(long, short, value_name = "FILE", default_value = "-")]
+    pub file: PathBuf,
+    /// How the result is written
+    #[arg(long, short, value_enum, default_value_t = ExplainOutput::Text)]
+    pub output: ExplainOutput,
+}
+
+/// How `explain` writes its result.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum ExplainOutput {
+    /// For people
+    Text,
+    /// The same facts for programs
+    Json,
+}
+
+/// Flags of `validate`.
+#[derive(Args, Debug)]
+pub struct ValidateArgs {
+    /// Shared flags.
+    #[command(flatten)]
+    pub inputs: InputArgs,
+}
+
+/// Flags of `secrets`.
+#[derive(Args, Debug)]
+pub struct SecretsArgs {
+    /// Shared flags.
+    #[command(flatten)]
+    pub inputs: InputArgs,
+    /// Only the Secrets of this namespace
+    #[arg(long, short, value_name = "NS")]
+    pub namespace: Option<String>,
+    /// How the result is written
+    #[arg(long, short, value_enum, default_value_t = SecretsOutput::Yaml)]
+    pub output: SecretsOutput,
+}
+
+/// How `secrets` writes its result.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum SecretsOutput {
+    /// YAML documents
+    Yaml,
+    /// One JSON List
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        for command in Cli::command().get_subcommands() {
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(help.contains("Examples:"), "{}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_compiler() {
+        let line = [
+            "spark-injector",
+            "validate",
+            "--from",
+            "x",
+            "--source-namespace",
+            "a",
+            "--source-namespace",
+            "b",
+        ];
+        let Command::Validate(ValidateArgs { inputs }) = Cli::parse_from(line).command else {
+            panic!("not validate")
+        };
+        let inputs = Inputs::from(inputs);
+        assert_eq!(inputs.settings.init_image, Settings::default().init_image);
+        assert_eq!(inputs.settings.source_namespaces, ["a", "b"]);
+        assert_eq!(inputs.directory.default_namespace, Settings::default().namespace);
+    }
+}

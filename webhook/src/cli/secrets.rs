@@ -1,0 +1,27 @@
+//! `secrets`: the Secrets to apply.
+
+use super::Compiled;
+use super::exit::Failure;
+use super::output::{self, Printed};
+use crate::args::{Inputs, SecretsArgs, SecretsOutput};
+
+pub(super) fn run(args: SecretsArgs) -> Result<(), Failure> {
+    let SecretsArgs {
+        inputs,
+        namespace,
+        output,
+    } = args;
+    let compiled = Compiled::new(&Inputs::from(inputs))?;
+    if let Some(namespace) = &namespace {
+        compiled.require_namespace(namespace)?;
+    }
+    for problem in compiled.problems() {
+        output::note(&format!("warning: {problem}"));
+    }
+    let secrets = compiled.catalog.secrets(namespace.as_deref());
+    match output {
+        SecretsOutput::Yaml => Printed::yaml(&secrets)?,
+        SecretsOutput::Json => Printed::list(&secrets)?,
+    }
+    .write()
+}

@@ -1,0 +1,45 @@
+//! `validate`: every mistake at once.
+
+use super::Compiled;
+use super::exit::Failure;
+use super::output::{self, Printed};
+use crate::args::{Inputs, ValidateArgs};
+
+pub(super) fn run(args: ValidateArgs) -> Result<(), Failure> {
+    let ValidateArgs { inputs } = args;
+    let compiled = Compiled::new(&Inputs::from(inputs))?;
+    for ignored in &compiled.load.warnings {
+        output::note(&format!("warning: {ignored}"));
+    }
+    let mut problems: Vec<String> = compiled.problems().map(ToString::to_string).collect();
+    problems.sort();
+    problems.dedup();
+    if problems.is_empty() {
+        return Printed::from(summary(&compiled)).write();
+    }
+    for problem in &problems {
+        output::note(problem);
+    }
+    output::note(&counted(problems.len(), "problem"));
+    Err(Failure::Invalid)
+}
+
+fn summary(compiled: &Compiled) -> String {
+    let mut lines = format!(
+        "valid: {}, {} ({} opted in), {}\n",
+        counted(compiled.load.snapshot.profiles.len(), "profile"),
+        counted(compiled.load.snapshot.namespaces.len(), "namespace"),
+        compiled.catalog.namespaces().len(),
+        counted(compiled.load.files, "file"),
+    );
+    for namespace in compiled.catalog.namespaces() {
+        let profile = compiled.catalog.profile_of(namespace).unwrap_or("no profile");
+        lines.push_str(&format!("  {namespace}: {profile}\n"));
+    }
+    lines
+}
+
+fn counted(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}

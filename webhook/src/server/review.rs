@@ -1,0 +1,162 @@
+//! `POST /mutate`: from an HTTP request to the engine and back.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use axum::routing::post;
+
+use super::App;
+use super::body::{self, BODY_LIMIT, Refusal};
+use super::record;
+use crate::admit::{Answer, Outcome};
+
+/// The routes of the TLS port.
+pub(super) fn routes(app: App) -> Router {
+    let closing = axum::middleware::map_response_with_state(app.clone(), close_while_draining);
+    Router::new()
+        .route("/mutate", post(mutate))
+        .fallback(unknown)
+        .layer(closing)
+        .with_state(app)
+}
+
+async fn mutate(State(app): State<App>, request: Request) -> Response {
+    let started = Instant::now();
+    let _running = app.drain.enter();
+    let _counted = app.metrics.enter();
+    let answer = answer(&app, request).await;
+    record::emit(&app.metrics, &answer.record, started.elapsed());
+    respond(answer)
+}
+
+async fn answer(app: &App, request: Request) -> Answer {
+    let (parts, body) = request.into_parts();
+    if !is_json(&parts.headers) {
+        let message = "the content type has to be application/json\n";
+        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", message);
+    }
+    let bytes = match body::read(body, &parts.headers, &parts.uri).await {
+        Ok(bytes) => bytes,
+        Err(Refusal::TooLarge) => {
+            let message = format!("a review has at most {BODY_LIMIT} bytes\n");
+            return refuse(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &message);
+        }
+        Err(Refusal::TooSlow) => {
+            return refuse(
+                StatusCode::REQUEST_TIMEOUT,
+                "too_slow",
+                "the body did not arrive in time\n",
+            );
+        }
+        Err(Refusal::Broken) => {
+            return refuse(StatusCode::BAD_REQUEST, "broken", "the body ended too early\n");
+        }
+    };
+    let catalog = app.catalog.load();
+    // A defect must cost one request, not the process. Nothing that the engine shares can be half-changed: it is pure.
+    catch_unwind(AssertUnwindSafe(|| (app.reviewer)(&catalog, &bytes))).unwrap_or_else(|_| defect())
+}
+
+fn respond(answer: Answer) -> Response {
+    let Answer {
+        status,
+        retry,
+        body,
+        record: _,
+    } = answer;
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    let content_type = if status == StatusCode::OK {
+        "application/json"
+    } else {
+        "text/plain; charset=utf-8"
+    };
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if retry {
+        // The API server tries again within its timeout; on a new connection it may reach another replica.
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if retry || status.is_client_error() {
+        // After a refusal the rest of a body may still be on its way: the connection cannot be used again.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Our defect. Without `Retry-After`: the API server would repeat it, and the failure policy is to decide.
+fn defect() -> Answer {
+    let mut answer = refuse(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "panic",
+        "internal error; the log of spark-injector names the place\n",
+    );
+    answer.record.outcome = Outcome::Failed;
+    answer
+}
+
+fn refuse(status: StatusCode, reason: &'static str, message: &str) -> Answer {
+    let mut answer = Answer::malformed(message);
+    answer.status = status.as_u16();
+    answer.record.reason = reason;
+    answer
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let essence = value.and_then(|value| value.split(';').next()).map(str::trim);
+    essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
+}
+
+async fn unknown() -> (StatusCode, &'static str) {
+    (
+        StatusCode::NOT_FOUND,
+        "not found; reviews are posted to /mutate\n",
+    )
+}
+
+async fn close_while_draining(State(app): State<App>, mut response: Response) -> Response {
+    if app.drain.is_draining() {
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_content_type_may_have_parameters() {
+        let of = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_str(value).unwrap());
+            is_json(&headers)
+        };
+        assert!(of("application/json") && of("Application/JSON; charset=utf-8"));
+        assert!(!of("text/plain") && !of("application/jsonp") && !of(""));
+        assert!(!is_json(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn only_what_may_be_repeated_says_so() {
+        let mut busy = refuse(StatusCode::SERVICE_UNAVAILABLE, "busy", "later\n");
+        busy.retry = true;
+        let response = respond(busy);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        assert_eq!(response.headers()[header::CONNECTION], "close");
+        let response = respond(defect());
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(!response.headers().contains_key(header::RETRY_AFTER));
+    }
+}

@@ -1,0 +1,366 @@
+//! Reads folders and files of YAML and JSON, as they would be applied to a cluster, into a snapshot.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::document::{self, Format, TEXT_LIMIT};
+use super::files_root;
+use super::objects::Collector;
+use crate::catalog::{Problem, Snapshot};
+
+/// Deepest nesting of folders; it also ends symlinks that lead in circles.
+const DEPTH_LIMIT: usize = 32;
+
+/// Most files: a path that was meant for something else must not be read for minutes.
+const FILE_COUNT_LIMIT: usize = 20_000;
+
+/// Where the inputs are.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    /// Folders and files, in the order in which they are read.
+    pub from: Vec<PathBuf>,
+    /// Where the directories are that profiles name.
+    pub files_root: Option<PathBuf>,
+    /// Namespace of ConfigMaps and Secrets that name none.
+    pub default_namespace: String,
+}
+
+/// What one reading found.
+#[derive(Debug)]
+pub struct Load {
+    /// The inputs of the compiler.
+    pub snapshot: Snapshot,
+    /// Documents that cannot be used, in the order in which they were read.
+    pub problems: Vec<Problem>,
+    /// Documents of kinds that are not ours.
+    pub warnings: Vec<Problem>,
+    /// Number of files that were read.
+    pub files: usize,
+    /// Digest of everything that was read: equal for equal inputs.
+    pub digest: [u8; 32],
+}
+
+/// Files that cannot be read or parsed at all; every one of them, not only the first.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct Unreadable(pub Vec<Problem>);
+
+impl Directory {
+    /// Reads everything.
+    ///
+    /// # Errors
+    ///
+    /// When a path does not exist, cannot be read, or a file cannot be parsed. A document that parses and is of no
+    /// use is a problem of the [`Load`] instead.
+    pub fn load(&self) -> Result<Load, Unreadable> {
+        let mut unreadable = Vec::new();
+        let mut collector = Collector::new(&self.default_namespace);
+        let mut digest = Sha256::new();
+        let files = self.list(&mut unreadable);
+        for path in &files {
+            match read(path).and_then(|text| Ok((document::parse(&text, format_of(path))?, text))) {
+                Ok((documents, text)) => {
+                    update(&mut digest, &path.to_string_lossy(), &text);
+                    let alone = documents.len() == 1;
+                    for (index, document) in documents.iter().enumerate() {
+                        let origin = path.display();
+                        let origin = if alone {
+                            origin.to_string()
+                        } else {
+                            format!("{origin}#{}", index + 1)
+                        };
+                        collector.take(&origin, document);
+                    }
+                }
+                Err(message) => unreadable.push(problem(path, message)),
+            }
+        }
+        if !unreadable.is_empty() {
+            return Err(Unreadable(unreadable));
+        }
+        let Collector {
+            mut snapshot,
+            problems,
+            warnings,
+            ..
+        } = collector;
+        files_root::read_directories(self.files_root.as_deref(), &mut snapshot);
+        digest_directories(&mut digest, &snapshot);
+        Ok(Load {
+            snapshot,
+            problems,
+            warnings,
+            files: files.len(),
+            digest: digest.finalize().into(),
+        })
+    }
+
+    /// A digest of names, sizes, times and inodes of everything that `load` would read, and the newest of the times.
+    /// Much cheaper than reading, and never equal after a change that is older than the clock's tick.
+    pub(super) fn fingerprint(&self, directories: &[String]) -> Fingerprint {
+        let mut fingerprint = Stamps {
+            digest: Sha256::new(),
+            newest: 0,
+        };
+        for path in self.list(&mut Vec::new()) {
+            fingerprint.stamp(&path);
+        }
+        if let Some(root) = &self.files_root {
+            for directory in directories {
+                fingerprint.stamp_tree(&root.join(directory), 0);
+            }
+        }
+        Fingerprint {
+            digest: fingerprint.digest.finalize().into(),
+            newest: fingerprint.newest,
+        }
+    }
+
+    fn list(&self, unreadable: &mut Vec<Problem>) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        for path in &self.from {
+            // A file that is named on the command line is read whatever its name.
+            let listed = match fs::metadata(path) {
+                Ok(metadata) if metadata.is_dir() => list_folder(path, 0, &mut files),
+                Ok(_) => {
+                    files.push(path.clone());
+                    Ok(())
+                }
+                Err(error) => Err(problem(path, error.to_string())),
+            };
+            if let Err(problem) = listed {
+                unreadable.push(problem);
+            }
+        }
+        files
+    }
+}
+
+/// Lists a folder in the order of the names, so that messages and precedence do not depend on the file system.
+fn list_folder(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Problem> {
+    if depth > DEPTH_LIMIT {
+        let message = format!("more than {DEPTH_LIMIT} folders deep; is a symlink circular?");
+        return Err(problem(folder, message));
+    }
+    let failed = |error: std::io::Error| problem(folder, error.to_string());
+    let mut names = fs::read_dir(folder)
+        .map_err(failed)?
+        .map(|entry| entry.map(|entry| entry.file_name()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(failed)?;
+    names.sort();
+    for name in names {
+        // Hidden names are editors' and git's; kubelet's `..data` holds what the visible links lead to.
+        if name.as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        let path = folder.join(&name);
+        let metadata = fs::metadata(&path).map_err(|error| problem(&path, error.to_string()))?;
+        if metadata.is_dir() {
+            list_folder(&path, depth + 1, files)?;
+        } else if metadata.is_file() && has_our_extension(&path) {
+            files.push(path);
+        }
+        if files.len() > FILE_COUNT_LIMIT {
+            return Err(problem(folder, format!("more than {FILE_COUNT_LIMIT} files")));
+        }
+    }
+    Ok(())
+}
+
+/// What the file system says about the inputs without reading them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Fingerprint {
+    digest: [u8; 32],
+    /// The newest change of all, in seconds since the epoch.
+    pub(super) newest: i64,
+}
+
+struct Stamps {
+    digest: Sha256,
+    newest: i64,
+}
+
+impl Stamps {
+    fn stamp(&mut self, path: &Path) -> Option<fs::Metadata> {
+        self.digest.update(path.as_os_str().as_encoded_bytes());
+        let metadata = fs::metadata(path).ok()?;
+        let (seconds, nanoseconds) = (metadata.mtime(), metadata.mtime_nsec());
+        for number in [seconds, nanoseconds, metadata.ctime(), metadata.ctime_nsec()] {
+            self.digest.update(number.to_be_bytes());
+        }
+        for number in [metadata.dev(), metadata.ino(), metadata.len()] {
+            self.digest.update(number.to_be_bytes());
+        }
+        self.newest = self.newest.max(seconds).max(metadata.ctime());
+        Some(metadata)
+    }
+
+    fn stamp_tree(&mut self, path: &Path, depth: usize) {
+        let is_folder = self.stamp(path).is_some_and(|metadata| metadata.is_dir());
+        if !is_folder || depth > DEPTH_LIMIT {
+            return;
+        }
+        let mut names: Vec<_> = fs::read_dir(path)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .collect();
+        names.sort();
+        for name in names.iter().take(FILE_COUNT_LIMIT) {
+            self.stamp_tree(name, depth + 1);
+        }
+    }
+}
+
+fn has_our_extension(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension == "yaml" || extension == "yml" || extension == "json")
+}
+
+fn format_of(path: &Path) -> Format {
+    if path.extension().is_some_and(|extension| extension == "json") {
+        Format::Json
+    } else {
+        Format::Yaml
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let mut text = Vec::new();
+    File::open(path)
+        // One byte more than the limit, so that the parser refuses what is larger.
+        .and_then(|file| file.take(TEXT_LIMIT as u64 + 1).read_to_end(&mut text))
+        .map_err(|error| error.to_string())?;
+    Ok(text)
+}
+
+fn digest_directories(digest: &mut Sha256, snapshot: &Snapshot) {
+    for (directory, found) in &snapshot.directories {
+        match found {
+            Ok(files) => {
+                for (name, contents) in files {
+                    update(digest, directory, name.as_bytes());
+                    update(digest, name, contents);
+                }
+            }
+            Err(message) => update(digest, directory, message.as_bytes()),
+        }
+    }
+}
+
+/// Lengths keep the borders between names and contents in the digest.
+fn update(digest: &mut Sha256, name: &str, contents: &[u8]) {
+    digest.update((name.len() as u64).to_be_bytes());
+    digest.update(name);
+    digest.update((contents.len() as u64).to_be_bytes());
+    digest.update(contents);
+}
+
+fn problem(path: &Path, message: String) -> Problem {
+    Problem {
+        origin: path.display().to_string(),
+        subject: String::new(),
+        path: String::new(),
+        message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    const NAMESPACE: &str = "{apiVersion: v1, kind: Namespace, metadata: {name: NAME}}\n";
+
+    fn directory(path: &Path) -> Directory {
+        Directory {
+            from: vec![path.to_owned()],
+            files_root: None,
+            default_namespace: "own".to_owned(),
+        }
+    }
+
+    fn namespace(name: &str) -> String {
+        NAMESPACE.replace("NAME", name)
+    }
+
+    #[test]
+    fn folders_are_read_in_order_and_hidden_names_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        for sub in ["b", ".git", "..v"] {
+            fs::create_dir(path.join(sub)).unwrap();
+            fs::write(
+                path.join(sub).join("x.yaml"),
+                namespace(sub.trim_start_matches('.')),
+            )
+            .unwrap();
+        }
+        fs::write(
+            path.join("a.json"),
+            r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"a"}}"#,
+        )
+        .unwrap();
+        fs::write(
+            path.join("c.yml"),
+            format!("{}---\n{}", namespace("c1"), namespace("c2")),
+        )
+        .unwrap();
+        fs::write(path.join("README.md"), ": not : yaml :").unwrap();
+        symlink("..v", path.join("..data")).unwrap();
+        symlink("..data/x.yaml", path.join("d.yaml")).unwrap();
+        let load = directory(path).load().unwrap();
+        let origins: Vec<(&str, &str)> = load
+            .snapshot
+            .namespaces
+            .iter()
+            .map(|(name, input)| {
+                (
+                    name.as_str(),
+                    input.origin.strip_prefix(path.to_str().unwrap()).unwrap(),
+                )
+            })
+            .collect();
+        let expected = [
+            ("a", "/a.json"),
+            ("b", "/b/x.yaml"),
+            ("c1", "/c.yml#1"),
+            ("c2", "/c.yml#2"),
+            ("v", "/d.yaml"),
+        ];
+        assert_eq!(origins, expected);
+        assert_eq!(load.files, 4);
+    }
+
+    #[test]
+    fn every_unreadable_file_is_named_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.yaml"), "a: [").unwrap();
+        fs::write(folder.path().join("b.json"), "{").unwrap();
+        let mut inputs = directory(folder.path());
+        inputs.from.push(folder.path().join("none"));
+        let said = inputs.load().unwrap_err().to_string();
+        assert_eq!(said.lines().count(), 3, "{said}");
+        for name in ["a.yaml", "b.json", "none"] {
+            assert!(said.contains(name), "{said}");
+        }
+    }
+
+    #[test]
+    fn the_digest_follows_the_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.yaml");
+        fs::write(&file, namespace("a")).unwrap();
+        let first = directory(folder.path()).load().unwrap().digest;
+        assert_eq!(directory(folder.path()).load().unwrap().digest, first);
+        fs::write(&file, namespace("b")).unwrap();
+        assert_ne!(directory(folder.path()).load().unwrap().digest, first);
+    }
+}

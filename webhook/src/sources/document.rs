@@ -1,0 +1,216 @@
+//! From the text of a file to its documents. Knows YAML and JSON, nothing of Kubernetes.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+/// Largest file that is read as YAML or JSON: a ConfigMap or Secret holds at most 1 MiB, a List of them more.
+pub const TEXT_LIMIT: usize = 32 * 1024 * 1024;
+
+/// How the text of a file is written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Format {
+    /// One JSON value after the other.
+    Json,
+    /// A stream of YAML documents.
+    Yaml,
+}
+
+impl Format {
+    /// The format of a text whose name says nothing: what starts like a JSON object or array is JSON.
+    pub fn of_text(text: &[u8]) -> Self {
+        match text.iter().find(|byte| !byte.is_ascii_whitespace()) {
+            Some(b'{' | b'[') => Self::Json,
+            _ => Self::Yaml,
+        }
+    }
+}
+
+/// Reads the documents of a text; empty YAML documents are left out.
+///
+/// # Errors
+///
+/// A sentence with line and column when the text cannot be parsed, holds a key twice in one mapping, or asks for more
+/// memory than configuration needs (deep nesting, aliases that multiply).
+pub fn parse(text: &[u8], format: Format) -> Result<Vec<Value>, String> {
+    if text.len() > TEXT_LIMIT {
+        return Err(format!(
+            "{} bytes are more than the {TEXT_LIMIT} that are read",
+            text.len()
+        ));
+    }
+    let text = std::str::from_utf8(text).map_err(|error| {
+        format!(
+            "not UTF-8 at byte {}; files other than text belong into binaryData",
+            error.valid_up_to()
+        )
+    })?;
+    match format {
+        Format::Json => parse_json(text),
+        Format::Yaml => parse_yaml(text),
+    }
+}
+
+fn parse_json(text: &str) -> Result<Vec<Value>, String> {
+    let mut documents = Vec::new();
+    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Unique>();
+    for document in &mut stream {
+        documents.push(document.map_err(|error| error.to_string())?.0);
+    }
+    Ok(documents)
+}
+
+fn parse_yaml(text: &str) -> Result<Vec<Value>, String> {
+    let options = serde_saphyr::options! {
+        // The text of an error must not quote the file: it may hold a Secret.
+        with_snippet: false,
+        // `yes` and `on` are strings in YAML 1.2, and nobody means a truth value by them in a label.
+        strict_booleans: true,
+        budget: serde_saphyr::budget! {
+            max_depth: 100,
+            max_documents: 4_096,
+            max_nodes: 500_000,
+            max_aliases: 1_000,
+            max_anchors: 1_000,
+            max_recorded_anchor_bytes: TEXT_LIMIT,
+            max_total_scalar_bytes: 2 * TEXT_LIMIT,
+        },
+    };
+    serde_saphyr::from_multiple_with_options::<Value>(text, options).map_err(|error| error.to_string())
+}
+
+/// A JSON value in which no object holds a key twice: serde_json alone keeps the last one without a word.
+struct Unique(Value);
+
+impl<'de> de::Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        UniqueSeed.deserialize(deserializer).map(Self)
+    }
+}
+
+struct UniqueSeed;
+
+impl<'de> DeserializeSeed<'de> for UniqueSeed {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for UniqueSeed {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(UniqueSeed)? {
+            list.push(item);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        let mut seen = HashSet::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            if !seen.insert(key.clone()) {
+                return Err(de::Error::custom(format_args!("duplicate key `{key}`")));
+            }
+            map.insert(key, entries.next_value_seed(UniqueSeed)?);
+        }
+        Ok(Value::Object(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_stream_of_documents_is_read_without_the_empty_ones() {
+        let yaml = "# comment\n---\na: 1\n---\n---\nb: [x, 'yes', yes]\n...\n";
+        let documents = parse(yaml.as_bytes(), Format::Yaml).unwrap();
+        assert_eq!(documents, [json!({"a": 1}), json!({"b": ["x", "yes", "yes"]})]);
+        let json = "{\"a\": 18446744073709551615}\n[null, -1, 1.5, true]";
+        let documents = parse(json.as_bytes(), Format::Json).unwrap();
+        assert_eq!(documents, [json!({"a": u64::MAX}), json!([null, -1, 1.5, true])]);
+    }
+
+    #[test]
+    fn the_format_is_told_by_the_first_character() {
+        assert_eq!(Format::of_text(b"\n {\"a\":1}"), Format::Json);
+        assert_eq!(Format::of_text(b"---\na: 1"), Format::Yaml);
+        assert_eq!(Format::of_text(b""), Format::Yaml);
+    }
+
+    #[test]
+    fn mistakes_name_the_line_and_quote_nothing() {
+        let broken = parse(b"a: 1\nsecret: \"s3cr3t\n", Format::Yaml).unwrap_err();
+        assert!(broken.contains("line"), "{broken}");
+        assert!(!broken.contains("s3cr3t"), "{broken}");
+        let twice = parse(b"a: 1\nb: 2\na: 3\n", Format::Yaml).unwrap_err();
+        assert!(twice.contains("duplicate") && twice.contains("line 3"), "{twice}");
+        let twice = parse(b"{\"a\": 1,\n \"a\": 2}", Format::Json).unwrap_err();
+        assert!(
+            twice.contains("duplicate key `a`") && twice.contains("line 2"),
+            "{twice}"
+        );
+        let truncated = parse(b"{\"a\": 1", Format::Json).unwrap_err();
+        assert!(truncated.contains("line 1"), "{truncated}");
+        let binary = parse(b"a: \xff\xfe", Format::Yaml).unwrap_err();
+        assert!(binary.contains("not UTF-8 at byte 3"), "{binary}");
+    }
+
+    #[test]
+    fn bombs_are_refused() {
+        let mut laughs = String::from("a: &a [x, x, x, x, x, x, x, x, x]\n");
+        for (this, next) in "abcdefghi".chars().zip("bcdefghij".chars()) {
+            laughs.push_str(&format!(
+                "{next}: &{next} [{}]\n",
+                std::iter::repeat_n(format!("*{this}"), 9)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ));
+        }
+        parse(laughs.as_bytes(), Format::Yaml).unwrap_err();
+        parse("[".repeat(10_000).as_bytes(), Format::Yaml).unwrap_err();
+        parse("[".repeat(10_000).as_bytes(), Format::Json).unwrap_err();
+        parse(&vec![b' '; TEXT_LIMIT + 1], Format::Yaml).unwrap_err();
+    }
+}

@@ -1,0 +1,239 @@
+//! Keeps a catalog up to date with a directory. Reports what happened; logging it is the caller's part.
+//!
+//! By polling: kubelet and git-sync swap symlinks above the files, which file watches do not see, and one look a
+//! second at names and times costs nothing.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+
+use super::directory::{Directory, Fingerprint, Load, Unreadable};
+use crate::catalog::{Catalog, Problem, Settings};
+
+/// A file that changed less than this many seconds before it was read may have changed again within one tick of the
+/// file system's clock, with the same size: it is read again.
+const UNSURE_SECONDS: i64 = 3;
+
+/// What a look at the inputs found.
+#[derive(Debug)]
+pub enum Change {
+    /// Nothing new.
+    None,
+    /// Another catalog is in use.
+    Reloaded(Reload),
+    /// The inputs cannot be read; the last good catalog stays. Reported once for each cause.
+    Kept(Unreadable),
+}
+
+/// What is different in a new catalog.
+#[derive(Debug)]
+pub struct Reload {
+    /// Mistakes that were not there before.
+    pub appeared: Vec<Problem>,
+    /// Mistakes that are gone.
+    pub resolved: Vec<Problem>,
+    /// Namespaces that opted in, and the profile that serves each of them now, where that changed.
+    pub moved: Vec<(String, Option<String>)>,
+    /// Number of all mistakes.
+    pub problems: usize,
+    /// Number of the namespaces that opted in.
+    pub namespaces: usize,
+}
+
+/// Watches one directory.
+#[derive(Debug)]
+pub struct Watch {
+    directory: Directory,
+    settings: Settings,
+    catalog: Arc<ArcSwap<Catalog>>,
+    problems: Vec<Problem>,
+    /// Directories below the files root that profiles name.
+    directories: Vec<String>,
+    digest: [u8; 32],
+    seen: Option<Fingerprint>,
+    kept: Option<String>,
+}
+
+impl Watch {
+    /// Reads the inputs for the first time and compiles them.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read or parsed: there is no older catalog to stay with.
+    pub fn start(directory: Directory, settings: Settings) -> Result<(Self, Reload), Unreadable> {
+        let mut watch = Self {
+            directory,
+            settings,
+            catalog: Arc::default(),
+            problems: Vec::new(),
+            directories: Vec::new(),
+            digest: [0; 32],
+            seen: None,
+            kept: None,
+        };
+        let seen = watch.directory.fingerprint(&[]);
+        let load = watch.directory.load()?;
+        let reload = watch.compile(load, None);
+        // Without the files root: the next look reads once more, and from then on the fingerprint is whole.
+        watch.seen = Some(seen);
+        Ok((watch, reload))
+    }
+
+    /// The catalog, as it is swapped.
+    pub fn catalog(&self) -> Arc<ArcSwap<Catalog>> {
+        Arc::clone(&self.catalog)
+    }
+
+    /// Looks whether something changed, and compiles everything again if it did.
+    pub fn poll(&mut self) -> Change {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |age| age.as_secs());
+        let now = i64::try_from(now).unwrap_or(i64::MAX);
+        let found = self.directory.fingerprint(&self.directories);
+        if self.seen == Some(found) && found.newest < now - UNSURE_SECONDS {
+            return Change::None;
+        }
+        match self.directory.load() {
+            Ok(load) => {
+                self.kept = None;
+                // Noted only now: what could not be read is looked at again, whatever the fingerprint says.
+                self.seen = Some(found);
+                if load.digest == self.digest {
+                    return Change::None;
+                }
+                let previous = self.catalog.load_full();
+                Change::Reloaded(self.compile(load, Some(&previous)))
+            }
+            Err(unreadable) => {
+                let text = unreadable.to_string();
+                if self.kept.as_ref() == Some(&text) {
+                    return Change::None;
+                }
+                self.kept = Some(text);
+                Change::Kept(unreadable)
+            }
+        }
+    }
+
+    fn compile(&mut self, load: Load, previous: Option<&Catalog>) -> Reload {
+        let Load {
+            snapshot,
+            problems: mut found,
+            digest,
+            ..
+        } = load;
+        let catalog = Catalog::compile(&snapshot, &self.settings, previous);
+        found.extend_from_slice(catalog.problems());
+        let reload = Reload {
+            appeared: found
+                .iter()
+                .filter(|problem| !self.problems.contains(problem))
+                .cloned()
+                .collect(),
+            resolved: self
+                .problems
+                .iter()
+                .filter(|problem| !found.contains(problem))
+                .cloned()
+                .collect(),
+            moved: moved(previous, &catalog),
+            problems: found.len(),
+            namespaces: catalog.namespaces().len(),
+        };
+        self.directories = snapshot.directories.into_keys().collect();
+        self.problems = found;
+        self.digest = digest;
+        self.catalog.store(Arc::new(catalog));
+        reload
+    }
+}
+
+fn moved(previous: Option<&Catalog>, next: &Catalog) -> Vec<(String, Option<String>)> {
+    let names = next.namespaces();
+    let served = names.into_iter().map(|name| (name, next.profile_of(name)));
+    served
+        .filter(|(name, profile)| previous.is_none_or(|previous| previous.profile_of(name) != *profile))
+        .map(|(name, profile)| (name.to_owned(), profile.map(ToOwned::to_owned)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    fn start(path: &Path) -> Watch {
+        let directory = Directory {
+            from: vec![path.to_owned()],
+            files_root: Some(path.to_owned()),
+            default_namespace: "own".to_owned(),
+        };
+        Watch::start(directory, Settings::default()).unwrap().0
+    }
+
+    #[test]
+    fn a_change_is_seen_whatever_its_size_and_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.yaml");
+        fs::write(&file, "{apiVersion: v1, kind: Namespace, metadata: {name: aa}}").unwrap();
+        let mut watch = start(folder.path());
+        assert!(matches!(watch.poll(), Change::None));
+        let time = fs::metadata(&file).unwrap().modified().unwrap();
+        fs::write(&file, "{apiVersion: v1, kind: Namespace, metadata: {name: bb}}").unwrap();
+        fs::File::options()
+            .write(true)
+            .open(&file)
+            .unwrap()
+            .set_modified(time)
+            .unwrap();
+        assert!(matches!(watch.poll(), Change::Reloaded(_)));
+        assert!(matches!(watch.poll(), Change::None));
+    }
+
+    #[test]
+    fn a_broken_file_keeps_the_catalog_and_is_reported_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.yaml");
+        let good = "{apiVersion: v1, kind: Namespace, metadata: {name: a}}";
+        fs::write(&file, good).unwrap();
+        let mut watch = start(folder.path());
+        let before = watch.catalog().load_full();
+        fs::write(&file, "a: [").unwrap();
+        let Change::Kept(unreadable) = watch.poll() else {
+            panic!("not kept")
+        };
+        assert!(unreadable.to_string().contains("a.yaml"), "{unreadable}");
+        assert!(matches!(watch.poll(), Change::None));
+        assert!(Arc::ptr_eq(&before, &watch.catalog().load_full()));
+        fs::write(&file, good).unwrap();
+        assert!(matches!(watch.poll(), Change::None), "what is in use is back");
+    }
+
+    #[test]
+    fn mistakes_that_come_and_go_are_reported() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.yaml");
+        fs::write(&file, "{}").unwrap();
+        let mut watch = start(folder.path());
+        fs::write(
+            &file,
+            "{apiVersion: v1, kind: Secret, metadata: {name: s}, data: {k: '?'}}",
+        )
+        .unwrap();
+        let Change::Reloaded(reload) = watch.poll() else {
+            panic!("not reloaded")
+        };
+        assert!(
+            reload
+                .appeared
+                .iter()
+                .any(|problem| problem.to_string().contains("base64")),
+            "{reload:?}"
+        );
+        assert_eq!(reload.resolved.len(), 1, "{reload:?}");
+    }
+}
