@@ -79,20 +79,12 @@ pub struct Denial {
 impl Denial {
     /// A rule of the profile or namespace forbids it.
     pub fn policy(reason: &'static str, message: String) -> Self {
-        Self {
-            code: 403,
-            reason,
-            message,
-        }
+        Self { code: 403, reason, message }
     }
 
     /// It cannot be done to this pod.
     pub fn unprocessable(reason: &'static str, message: String) -> Self {
-        Self {
-            code: 422,
-            reason,
-            message,
-        }
+        Self { code: 422, reason, message }
     }
 }
 
@@ -133,12 +125,7 @@ pub(super) struct Decision<'c> {
 
 /// Decides on one request.
 pub(super) fn decide<'c>(catalog: &'c Catalog, request: &Request<'_>) -> Decision<'c> {
-    let mut decision = Decision {
-        profile: None,
-        audit: false,
-        role: None,
-        step: Step::Wait,
-    };
+    let mut decision = Decision { profile: None, audit: false, role: None, step: Step::Wait };
     decision.step = match decide_step(catalog, request, &mut decision) {
         Ok(step) => step,
         Err(denial) => Step::Deny(denial),
@@ -188,11 +175,7 @@ fn decide_step<'c>(
         .plan(role, pod.label(VARIANT_LABEL))
         .map_err(|names| unknown_variant(profile, pod, &names))?;
     let spark = find_spark_container(pod, role)?;
-    Ok(Step::Inject {
-        plan,
-        spark,
-        selector: &entry.selector,
-    })
+    Ok(Step::Inject { plan, spark, selector: &entry.selector })
 }
 
 fn creates_pod(request: &Request<'_>) -> bool {
@@ -213,16 +196,10 @@ fn unchangeable(pod: &Pod<'_>) -> Option<Skip> {
     if pod.annotation(MIRROR_ANNOTATION).is_some() {
         return Some(Skip::MirrorPod);
     }
-    if pod
-        .metadata()
-        .is_some_and(|metadata| metadata.deletion_timestamp.is_some())
-    {
+    if pod.metadata().is_some_and(|metadata| metadata.deletion_timestamp.is_some()) {
         return Some(Skip::Terminating);
     }
-    let os = pod
-        .spec()
-        .and_then(|spec| spec.os.as_ref())
-        .and_then(|os| os.name.as_deref());
+    let os = pod.spec().and_then(|spec| spec.os.as_ref()).and_then(|os| os.name.as_deref());
     (os == Some("windows")).then_some(Skip::Windows)
 }
 
@@ -291,29 +268,20 @@ fn is_role_name(role: Role, name: &str) -> bool {
 
 /// The Spark container. Never "the first one": with a pod template Spark appends its own last.
 fn find_spark_container(pod: &Pod<'_>, role: Role) -> Result<usize, Denial> {
-    let containers = pod
-        .spec()
-        .and_then(|spec| spec.containers.as_deref())
-        .unwrap_or_default();
+    let containers = pod.spec().and_then(|spec| spec.containers.as_deref()).unwrap_or_default();
     let by_argument = |container: &Container<'_>| {
         let first = container.args.as_deref().and_then(<[_]>::first);
         first.is_some_and(|argument| is_role_argument(role, argument))
     };
-    let by_name = |container: &Container<'_>| {
-        container
-            .name
-            .as_deref()
-            .is_some_and(|name| is_role_name(role, name))
-    };
+    let by_name =
+        |container: &Container<'_>| container.name.as_deref().is_some_and(|name| is_role_name(role, name));
     let candidates = indexes(containers, by_argument);
     match candidates.as_slice() {
         [index] => return Ok(*index),
         [] => {}
         [..] => {
-            let named: Vec<usize> = candidates
-                .into_iter()
-                .filter(|index| containers.get(*index).is_some_and(by_name))
-                .collect();
+            let named: Vec<usize> =
+                candidates.into_iter().filter(|index| containers.get(*index).is_some_and(by_name)).collect();
             return only(&named, containers, role);
         }
     }
@@ -325,30 +293,19 @@ fn find_spark_container(pod: &Pod<'_>, role: Role) -> Result<usize, Denial> {
 }
 
 fn indexes(containers: &[Container<'_>], test: impl Fn(&Container<'_>) -> bool) -> Vec<usize> {
-    containers
-        .iter()
-        .enumerate()
-        .filter_map(|(index, container)| test(container).then_some(index))
-        .collect()
+    containers.iter().enumerate().filter_map(|(index, container)| test(container).then_some(index)).collect()
 }
 
 fn only(candidates: &[usize], containers: &[Container<'_>], role: Role) -> Result<usize, Denial> {
     if let [index] = candidates {
         return Ok(*index);
     }
-    let names: Vec<&str> = containers
-        .iter()
-        .filter_map(|container| container.name.as_deref())
-        .collect();
+    let names: Vec<&str> = containers.iter().filter_map(|container| container.name.as_deref()).collect();
     Err(Denial::unprocessable(
         "spark_container_unknown",
         format!(
             "cannot tell which container runs Spark among {}; exactly one must have the first argument {} or be named spark-kubernetes-{}",
-            if names.is_empty() {
-                "none".to_owned()
-            } else {
-                names.join(", ")
-            },
+            if names.is_empty() { "none".to_owned() } else { names.join(", ") },
             role.as_str(),
             role.as_str()
         ),

@@ -47,12 +47,8 @@ fn normalise(kind: Kind, value: &mut Value) {
 /// An additional variable cannot change what our init container does: it reads only the names in its manifest.
 fn forget_additions(ours: &Value, theirs: &mut Value) {
     for section in ["requests", "limits"] {
-        let known = ours
-            .pointer(&format!("/resources/{section}"))
-            .and_then(Value::as_object);
-        if let Some(map) = theirs
-            .pointer_mut(&format!("/resources/{section}"))
-            .and_then(Value::as_object_mut)
+        let known = ours.pointer(&format!("/resources/{section}")).and_then(Value::as_object);
+        if let Some(map) = theirs.pointer_mut(&format!("/resources/{section}")).and_then(Value::as_object_mut)
         {
             map.retain(|name, _| known.is_some_and(|known| known.contains_key(name)));
         }
@@ -88,10 +84,7 @@ fn default_container(container: &mut Value) {
         default_port(port);
     }
     for variable in list_mut(map, "env") {
-        if let Some(field) = variable
-            .pointer_mut("/valueFrom/fieldRef")
-            .and_then(Value::as_object_mut)
-        {
+        if let Some(field) = variable.pointer_mut("/valueFrom/fieldRef").and_then(Value::as_object_mut) {
             set_default(field, "apiVersion", "v1");
         }
     }
@@ -125,9 +118,7 @@ fn default_requests(container: &mut Map<String, Value>) {
     let Some(limits) = resources.get("limits").and_then(Value::as_object).cloned() else {
         return;
     };
-    let requests = resources
-        .entry("requests")
-        .or_insert_with(|| Value::Object(Map::new()));
+    let requests = resources.entry("requests").or_insert_with(|| Value::Object(Map::new()));
     if let Some(requests) = requests.as_object_mut() {
         for (name, value) in limits {
             set_default(requests, &name, value);
@@ -155,10 +146,7 @@ fn default_pull_policy(image: &str) -> &'static str {
 }
 
 fn default_port(port: &mut Value) {
-    if let Some(port) = port
-        .as_object_mut()
-        .filter(|port| port.contains_key("containerPort"))
-    {
+    if let Some(port) = port.as_object_mut().filter(|port| port.contains_key("containerPort")) {
         set_default(port, "protocol", "TCP");
     }
 }
@@ -193,10 +181,7 @@ fn default_projections(source: &mut Map<String, Value>) {
         }
     }
     for projection in list_mut(source, "sources") {
-        if let Some(token) = projection
-            .get_mut("serviceAccountToken")
-            .and_then(Value::as_object_mut)
-        {
+        if let Some(token) = projection.get_mut("serviceAccountToken").and_then(Value::as_object_mut) {
             set_default(token, "expirationSeconds", 3600);
         }
         if let Some(api) = projection.get_mut("downwardAPI").and_then(Value::as_object_mut) {
@@ -206,10 +191,7 @@ fn default_projections(source: &mut Map<String, Value>) {
 }
 
 fn list_mut<'v>(map: &'v mut Map<String, Value>, key: &str) -> impl Iterator<Item = &'v mut Value> {
-    map.get_mut(key)
-        .and_then(Value::as_array_mut)
-        .into_iter()
-        .flatten()
+    map.get_mut(key).and_then(Value::as_array_mut).into_iter().flatten()
 }
 
 fn set_default(map: &mut Map<String, Value>, key: &str, value: impl Into<Value>) {
@@ -269,17 +251,9 @@ mod tests {
         let ours = json!({"name": "c", "configMap": {"name": "x"}});
         let theirs = json!({"name": "c", "configMap": {"name": "x", "defaultMode": 420, "optional": false}});
         assert!(same(Kind::Volume, &ours, &theirs));
-        assert!(!same(
-            Kind::Volume,
-            &ours,
-            &json!({"name": "c", "configMap": {"name": "y"}})
-        ));
+        assert!(!same(Kind::Volume, &ours, &json!({"name": "c", "configMap": {"name": "y"}})));
         let host = json!({"name": "h", "hostPath": {"path": "/x"}});
-        assert!(same(
-            Kind::Volume,
-            &host,
-            &json!({"name": "h", "hostPath": {"path": "/x", "type": ""}})
-        ));
+        assert!(same(Kind::Volume, &host, &json!({"name": "h", "hostPath": {"path": "/x", "type": ""}})));
         assert!(!same(
             Kind::Volume,
             &host,

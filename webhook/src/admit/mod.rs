@@ -70,11 +70,7 @@ fn examine<T>(
 ) -> T {
     let decision = decide(catalog, request);
     match &decision.step {
-        Step::Inject {
-            plan,
-            spark,
-            selector,
-        } => {
+        Step::Inject { plan, spark, selector } => {
             let raw = review::raw_object(body).map_or("null", serde_json::value::RawValue::get);
             let Some(target) = target(request, *spark, raw) else {
                 return render(&Ending::failed(&decision));
@@ -102,13 +98,7 @@ fn target<'a>(request: &'a Request<'a>, spark: usize, raw: &'a str) -> Option<Ta
     let pod = request.object.as_ref()?;
     let spec = pod.spec()?;
     let container = spec.containers.as_deref()?.get(spark)?;
-    Some(Target {
-        pod,
-        spec,
-        spark: container,
-        spark_index: spark,
-        object: LazyObject::new(raw),
-    })
+    Some(Target { pod, spec, spark: container, spark_index: spark, object: LazyObject::new(raw) })
 }
 
 fn opt_out_patch(request: &Request<'_>) -> Patch<'static> {
@@ -117,9 +107,8 @@ fn opt_out_patch(request: &Request<'_>) -> Patch<'static> {
     if pod.and_then(|pod| pod.annotation(STATUS_ANNOTATION)) == Some(OPTED_OUT) {
         return patch;
     }
-    let annotations = pod
-        .and_then(|pod| pod.metadata())
-        .is_some_and(|metadata| metadata.annotations.is_some());
+    let annotations =
+        pod.and_then(|pod| pod.metadata()).is_some_and(|metadata| metadata.annotations.is_some());
     let mut edit = MapEdit::new("/metadata/annotations", annotations);
     edit.set(&mut patch, STATUS_ANNOTATION, quote(OPTED_OUT));
     edit.finish(&mut patch);

@@ -230,20 +230,14 @@ impl<'e> Ending<'e> {
         ending.warnings = merged.warnings();
         if outcome == Outcome::Audited {
             ending.message = format!("profile {} is in mode Audit: nothing was injected", plan.profile);
-            ending
-                .warnings
-                .insert(0, cut(&ending.message, MAX_WARNING_CHARS).to_owned());
+            ending.warnings.insert(0, cut(&ending.message, MAX_WARNING_CHARS).to_owned());
         }
         ending
     }
 
     /// A refusal; in mode Audit a warning.
     pub(super) fn denied(decision: &'e Decision<'e>, plan: Option<&'e Plan>, denial: &'e Denial) -> Self {
-        let outcome = if decision.audit {
-            Outcome::Audited
-        } else {
-            Outcome::Denied
-        };
+        let outcome = if decision.audit { Outcome::Audited } else { Outcome::Denied };
         let mut ending = Self::new(decision, outcome, denial.reason);
         ending.plan = plan;
         cut(&denial.message, MAX_MESSAGE_BYTES).clone_into(&mut ending.message);
@@ -269,9 +263,7 @@ impl<'e> Ending<'e> {
         let mut ending = Self::new(decision, Outcome::Skipped, skip.reason());
         skip.sentence().clone_into(&mut ending.message);
         if skip.is_surprising() {
-            ending
-                .warnings
-                .push(format!("spark-injector left this pod alone: {}", skip.sentence()));
+            ending.warnings.push(format!("spark-injector left this pod alone: {}", skip.sentence()));
         }
         ending
     }
@@ -294,24 +286,12 @@ impl<'e> Ending<'e> {
         let (status, retry) = match self.outcome {
             Outcome::Unavailable => (503, true),
             Outcome::Failed => {
-                return Answer {
-                    record,
-                    ..Answer::failed()
-                };
+                return Answer { record, ..Answer::failed() };
             }
             _ => (200, false),
         };
-        let body = if retry {
-            self.message.clone().into_bytes()
-        } else {
-            self.encode(&record)
-        };
-        Answer {
-            status,
-            retry,
-            body,
-            record,
-        }
+        let body = if retry { self.message.clone().into_bytes() } else { self.encode(&record) };
+        Answer { status, retry, body, record }
     }
 
     fn encode(&self, record: &Record) -> Vec<u8> {
@@ -320,11 +300,7 @@ impl<'e> Ending<'e> {
             None => Response::Allowed(self.patch),
         };
         let decision = format!("{}: {}", self.outcome.as_str(), self.reason);
-        let audit = Audit {
-            decision: &decision,
-            profile: &record.profile,
-            revision: &record.revision,
-        };
+        let audit = Audit { decision: &decision, profile: &record.profile, revision: &record.revision };
         encode(&record.uid, &response, &self.warnings, &audit)
     }
 
@@ -332,18 +308,12 @@ impl<'e> Ending<'e> {
     pub(super) fn verdict(&self, request: &Request<'_>) -> Verdict {
         let files = self.plan.and_then(|plan| plan.files.as_ref());
         let mut secrets: Vec<String> = files.map(|files| files.secrets.clone()).unwrap_or_default();
-        secrets.extend(
-            self.decision
-                .profile
-                .iter()
-                .flat_map(|profile| profile.pull_secret_name().map(str::to_owned)),
-        );
+        secrets
+            .extend(self.decision.profile.and_then(|profile| profile.pull_secret_name()).map(str::to_owned));
         Verdict {
             record: self.record(request),
             warnings: self.warnings.clone(),
-            patch: self
-                .patch
-                .map_or_else(|| Value::Array(Vec::new()), Patch::to_json),
+            patch: self.patch.map_or_else(|| Value::Array(Vec::new()), Patch::to_json),
             notes: self.merged.map(Merged::notes).unwrap_or_default(),
             secrets: if self.patch.is_some() { secrets } else { Vec::new() },
         }
@@ -362,16 +332,8 @@ impl<'e> Ending<'e> {
             operation: text(request.operation.as_deref()),
             dry_run: request.dry_run.unwrap_or_default(),
             role: self.decision.role,
-            profile: self
-                .decision
-                .profile
-                .map(|profile| profile.name.clone())
-                .unwrap_or_default(),
-            revision: self
-                .decision
-                .profile
-                .map(|profile| profile.revision.clone())
-                .unwrap_or_default(),
+            profile: self.decision.profile.map(|profile| profile.name.clone()).unwrap_or_default(),
+            revision: self.decision.profile.map(|profile| profile.revision.clone()).unwrap_or_default(),
             variant: text(self.plan.and_then(|plan| plan.variant.as_deref())),
             message: self.message.clone(),
         }

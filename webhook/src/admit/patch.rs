@@ -25,9 +25,7 @@ impl Fragment {
         while !json.len().is_multiple_of(3) {
             json.push(' ');
         }
-        Self {
-            encoded: STANDARD.encode(json),
-        }
+        Self { encoded: STANDARD.encode(json) }
     }
 
     /// The JSON text, with its padding.
@@ -67,29 +65,17 @@ impl<'p> Patch<'p> {
 
     /// Adds a value that consists of several pieces.
     pub fn add_pieces(&mut self, path: String, value: Vec<Piece<'p>>) {
-        self.operations.push(Operation {
-            verb: "add",
-            path,
-            value,
-        });
+        self.operations.push(Operation { verb: "add", path, value });
     }
 
     /// Replaces the value at a path that exists.
     pub fn replace(&mut self, path: String, value: impl Into<Cow<'p, str>>) {
-        self.operations.push(Operation {
-            verb: "replace",
-            path,
-            value: vec![Piece::Text(value.into())],
-        });
+        self.operations.push(Operation { verb: "replace", path, value: vec![Piece::Text(value.into())] });
     }
 
     /// Removes the value at a path that exists.
     pub fn remove(&mut self, path: String) {
-        self.operations.push(Operation {
-            verb: "remove",
-            path,
-            value: Vec::new(),
-        });
+        self.operations.push(Operation { verb: "remove", path, value: Vec::new() });
     }
 
     /// Whether there is nothing to do.
@@ -106,10 +92,7 @@ impl<'p> Patch<'p> {
 
     /// Appends the patch, base64-encoded, as it stands in an AdmissionReview.
     pub fn encode_into(&self, out: &mut String) {
-        let mut sink = Base64Sink {
-            out,
-            pending: String::new(),
-        };
+        let mut sink = Base64Sink { out, pending: String::new() };
         self.write(&mut sink);
         sink.finish();
     }
@@ -194,11 +177,7 @@ pub struct ListEdit<'p> {
 impl<'p> ListEdit<'p> {
     /// Starts editing the list at a path.
     pub fn new(path: impl Into<String>, present: bool) -> Self {
-        Self {
-            path: path.into(),
-            present,
-            created: Vec::new(),
-        }
+        Self { path: path.into(), present, created: Vec::new() }
     }
 
     /// Appends an element.
@@ -229,11 +208,7 @@ pub struct MapEdit<'p> {
 impl<'p> MapEdit<'p> {
     /// Starts editing the map at a path.
     pub fn new(path: impl Into<String>, present: bool) -> Self {
-        Self {
-            path: path.into(),
-            present,
-            created: Vec::new(),
-        }
+        Self { path: path.into(), present, created: Vec::new() }
     }
 
     /// Sets a key.

@@ -30,12 +30,7 @@ pub struct Item {
 impl Item {
     /// An item under a key.
     pub fn new(key: impl Into<String>, value: Value, origin: &Origin) -> Self {
-        Self {
-            key: key.into(),
-            json: value.to_string(),
-            value,
-            origin: Arc::clone(origin),
-        }
+        Self { key: key.into(), json: value.to_string(), value, origin: Arc::clone(origin) }
     }
 
     /// The value as text, where it is a string.
@@ -194,16 +189,7 @@ impl Overlay {
         self.pull_secrets.put_all(pull_secrets);
         self.scalars.put_all(scalars);
         self.pod_security.put_all(pod_security);
-        let SparkOverlay {
-            env,
-            env_from,
-            ports,
-            mounts,
-            requests,
-            limits,
-            lifecycle,
-            security,
-        } = spark;
+        let SparkOverlay { env, env_from, ports, mounts, requests, limits, lifecycle, security } = spark;
         self.spark.env.put_all(env);
         self.spark.env_from.put_all(env_from);
         self.spark.ports.put_all(ports);
@@ -217,12 +203,7 @@ impl Overlay {
 
 /// The host names of a host alias entry.
 pub fn hostnames(alias: &Value) -> impl Iterator<Item = &str> {
-    alias
-        .get("hostnames")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
+    alias.get("hostnames").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
 
 fn unite_aliases(known: &Item, later: &Item) -> Item {
@@ -232,11 +213,7 @@ fn unite_aliases(known: &Item, later: &Item) -> Item {
             names.push(name);
         }
     }
-    Item::new(
-        later.key.clone(),
-        serde_json::json!({ "ip": later.key, "hostnames": names }),
-        &later.origin,
-    )
+    Item::new(later.key.clone(), serde_json::json!({ "ip": later.key, "hostnames": names }), &later.origin)
 }
 
 /// Fields that may stand in `enforce`.

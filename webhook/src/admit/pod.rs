@@ -32,11 +32,7 @@ pub(super) struct TextMap<'a>(Vec<(Text<'a>, Text<'a>)>);
 impl TextMap<'_> {
     /// The value of a key; the last one, as a decoder into a map would keep it.
     pub(super) fn get(&self, key: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .rev()
-            .find(|(known, _)| &**known == key)
-            .map(|(_, value)| &**value)
+        self.0.iter().rev().find(|(known, _)| &**known == key).map(|(_, value)| &**value)
     }
 
     /// Keys and values.
@@ -182,9 +178,7 @@ impl Volume<'_> {
             (self.projected.is_some(), "projected"),
             (self.downward_api.is_some(), "downward API"),
         ];
-        kinds
-            .into_iter()
-            .find_map(|(present, kind)| present.then_some(kind))
+        kinds.into_iter().find_map(|(present, kind)| present.then_some(kind))
     }
 }
 
@@ -231,6 +225,7 @@ pub(super) struct Mount<'a> {
     /// Name of the volume.
     pub name: Option<Text<'a>>,
     /// Where it is mounted.
+    #[allow(clippy::struct_field_names, reason = "the name in the pod API")]
     pub mount_path: Option<Text<'a>>,
     /// Which part of the volume.
     pub sub_path: Option<Text<'a>>,
@@ -249,11 +244,8 @@ impl<'a> Pod<'a> {
     /// Name, or the prefix from which the API server will make one.
     pub(super) fn display_name(&self) -> &str {
         let metadata = self.metadata.as_ref();
-        let name = metadata
-            .and_then(|metadata| metadata.name.as_deref())
-            .filter(|name| !name.is_empty());
-        name.or_else(|| metadata.and_then(|metadata| metadata.generate_name.as_deref()))
-            .unwrap_or_default()
+        let name = metadata.and_then(|metadata| metadata.name.as_deref()).filter(|name| !name.is_empty());
+        name.or_else(|| metadata.and_then(|metadata| metadata.generate_name.as_deref())).unwrap_or_default()
     }
 
     /// A label.
@@ -279,8 +271,7 @@ impl<'a> Pod<'a> {
 
 /// A raw part of the request as a value. The request was valid JSON, so this cannot fail on one that was decoded.
 pub(super) fn value_of(raw: Option<&RawValue>) -> Value {
-    raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
-        .unwrap_or(Value::Null)
+    raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or(Value::Null)
 }
 
 /// A path as the API server's validation and the runtime compare it: no `.`, no doubled or trailing slash.
@@ -298,8 +289,5 @@ pub fn clean_path(path: &str) -> String {
 
 /// Whether a cleaned path lies strictly below another one.
 pub fn is_below(inner: &str, outer: &str) -> bool {
-    outer == "/" && inner != "/"
-        || inner
-            .strip_prefix(outer)
-            .is_some_and(|rest| rest.starts_with('/'))
+    outer == "/" && inner != "/" || inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
 }

@@ -97,40 +97,17 @@ fn decode_without_object<'a>(body: &'a [u8], error: &serde_json::Error) -> Resul
     }
     let review: Review<'a, IgnoredAny> = serde_json::from_slice(body)
         .map_err(|_| format!("the body is not an AdmissionReview of {API_VERSION}: wrong type at {at}"))?;
-    let Request {
-        uid,
-        kind,
-        resource,
-        sub_resource,
-        name,
-        namespace,
-        operation,
-        dry_run,
-        object,
-    } = opened(review)?;
+    let Request { uid, kind, resource, sub_resource, name, namespace, operation, dry_run, object } =
+        opened(review)?;
     let is_pod = kind.as_ref().and_then(|kind| kind.kind.as_deref()) == Some("Pod");
     if is_pod && object.is_some() {
         return Err(format!("request.object is not a Pod: wrong type at {at}"));
     }
-    Ok(Request {
-        uid,
-        kind,
-        resource,
-        sub_resource,
-        name,
-        namespace,
-        operation,
-        dry_run,
-        object: None,
-    })
+    Ok(Request { uid, kind, resource, sub_resource, name, namespace, operation, dry_run, object: None })
 }
 
-fn opened<'a, O>(review: Review<'a, O>) -> Result<Request<'a, O>, String> {
-    let Review {
-        api_version,
-        kind,
-        request,
-    } = review;
+fn opened<O>(review: Review<'_, O>) -> Result<Request<'_, O>, String> {
+    let Review { api_version, kind, request } = review;
     if api_version.as_deref() != Some(API_VERSION) || kind.as_deref() != Some(KIND) {
         return Err(format!("apiVersion and kind must be {API_VERSION} and {KIND}"));
     }

@@ -357,7 +357,7 @@ pub struct PullSecretSource {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SparkProfileStatus {
-    /// Ready, SourcesFound, Conflict and Delivered.
+    /// `Ready`, `SourcesFound`, `Conflict` and `Delivered`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub conditions: Vec<Condition>,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Settings;
 use super::compose::Composed;
-use super::payload::{EncodedMount, Payload};
+use super::payload::{EncodedMount, Payload, distinct_variables};
 use super::report::Report;
 use crate::admit::is_below;
 use crate::admit::patch::Fragment;
@@ -65,17 +65,21 @@ impl Builder<'_> {
     fn files(&self, role: Role, overlay: &Overlay, report: &mut Report) -> Option<FilesPlan> {
         let mounts: Vec<&EncodedMount> = self.payload.of(role).collect();
         let origin = Arc::clone(&mounts.first()?.origin);
-        let mut layout = Layout::of(
-            &mounts,
-            overlay,
-            self.composed.local_dirs.iter().map(|dir| dir.path.as_str()),
-        );
+        let mut layout =
+            Layout::of(&mounts, overlay, self.composed.local_dirs.iter().map(|dir| dir.path.as_str()));
         layout.check_inside_overlay(overlay, report);
         let points = layout.mount_points(report);
         let manifest = Manifest {
             directory: DEFAULT_DIRECTORY.to_owned(),
             entries: entries(&mounts, points.values().cloned()),
         };
+        // What init-sync would refuse in every pod is refused here, once, and where its owner sees it.
+        if let Err(error) = manifest.to_string().parse::<Manifest>() {
+            report.at(
+                "spec.files",
+                format!("the init container of a {} could not read its manifest: {error}", role.as_str()),
+            );
+        }
         let item = |key: &str, value: Value| Item::new(key, value, &origin);
         let secret = mounts.iter().any(|mount| mount.secret);
         Some(FilesPlan {
@@ -83,10 +87,7 @@ impl Builder<'_> {
             tail: Arc::new(Fragment::new(self.tail(&mounts, &manifest))),
             volumes: vec![
                 item(FILES_VOLUME, files_volume(&mounts, secret)),
-                item(
-                    NO_TOKEN_VOLUME,
-                    json!({ "name": NO_TOKEN_VOLUME, "emptyDir": { "sizeLimit": "1Mi" } }),
-                ),
+                item(NO_TOKEN_VOLUME, json!({ "name": NO_TOKEN_VOLUME, "emptyDir": { "sizeLimit": "1Mi" } })),
             ],
             mounts: mounts.iter().map(|mount| mount_item(mount)).collect(),
             mount_points: points.into_keys().collect(),
@@ -126,11 +127,7 @@ impl Builder<'_> {
         // The kubelet expands $(NAME); a doubled $ stands for itself.
         let manifest = manifest.to_string().replace('$', "$$");
         let mut env = vec![json!({ "name": MANIFEST_VARIABLE, "value": manifest })];
-        for (name, value) in mounts
-            .iter()
-            .flat_map(|mount| &mount.files)
-            .flat_map(|file| file.variables())
-        {
+        for (name, value) in distinct_variables(mounts.iter().copied()) {
             env.push(if self.delivery == Delivery::Secret {
                 json!({ "name": name, "valueFrom": { "secretKeyRef": { "name": self.secret, "key": name } } })
             } else {
@@ -145,17 +142,10 @@ fn entries(mounts: &[&EncodedMount], points: impl Iterator<Item = Entry>) -> Vec
     let mut entries: Vec<Entry> = Vec::new();
     for mount in mounts.iter().filter(|mount| !mount.single) {
         // Also where there is no file: the kubelet would make the directory for root alone.
-        entries.push(Entry::Directory {
-            path: mount.directory.clone(),
-        });
+        entries.push(Entry::Directory { path: mount.directory.clone() });
     }
     entries.extend(points);
-    entries.extend(
-        mounts
-            .iter()
-            .flat_map(|mount| &mount.files)
-            .map(|file| Entry::File(file.entry.clone())),
-    );
+    entries.extend(mounts.iter().flat_map(|mount| &mount.files).map(|file| Entry::File(file.entry.clone())));
     entries
 }
 
@@ -210,22 +200,10 @@ impl<'l> Layout<'l> {
     ) -> Self {
         let mut places: BTreeMap<&str, Place<'_>> = local_dirs.map(|path| (path, Place::LocalDir)).collect();
         for item in &overlay.spark.mounts {
-            let part = ["subPath", "subPathExpr"]
-                .iter()
-                .any(|key| item.value.get(key).is_some());
-            places.insert(
-                &item.key,
-                Place::Template {
-                    item,
-                    may_be_file: part,
-                },
-            );
+            let part = ["subPath", "subPathExpr"].iter().any(|key| item.value.get(key).is_some());
+            places.insert(&item.key, Place::Template { item, may_be_file: part });
         }
-        places.extend(
-            mounts
-                .iter()
-                .map(|mount| (mount.path.as_str(), Place::Files(mount))),
-        );
+        places.extend(mounts.iter().map(|mount| (mount.path.as_str(), Place::Files(mount))));
         Self { places }
     }
 
@@ -254,16 +232,8 @@ impl<'l> Layout<'l> {
             }
             let relative = path.get(outer.len() + 1..).unwrap_or_default();
             let target = format!("{}/{relative}", mount.directory);
-            if let Some(hidden) = mount
-                .files
-                .iter()
-                .find(|file| overlaps(&file.entry.path, &target))
-            {
-                let name = hidden
-                    .entry
-                    .path
-                    .get(mount.directory.len() + 1..)
-                    .unwrap_or_default();
+            if let Some(hidden) = mount.files.iter().find(|file| overlaps(&file.entry.path, &target)) {
+                let name = hidden.entry.path.get(mount.directory.len() + 1..).unwrap_or_default();
                 report.at(
                     mount.origin.to_string(),
                     format!("{path} is mounted over {outer}/{name} of this entry; leave one of them out"),
@@ -272,10 +242,7 @@ impl<'l> Layout<'l> {
             }
             let entry = match place {
                 Place::Files(inner) if inner.single => Entry::EmptyFile { path: target },
-                Place::Template {
-                    item,
-                    may_be_file: true,
-                } => {
+                Place::Template { item, may_be_file: true } => {
                     report.at(
                         item.origin.to_string(),
                         format!("{path} lies below {outer}, and its subPath may be a file or a directory; mount it elsewhere"),
@@ -302,14 +269,8 @@ impl<'l> Layout<'l> {
             let volume = item.value.get("name").and_then(Value::as_str).unwrap_or_default();
             let kinds = ["configMap", "secret", "projected", "downwardAPI"];
             let source = overlay.volumes.get(volume).map(|item| &item.value);
-            let kind = kinds
-                .into_iter()
-                .find(|kind| source.is_some_and(|source| source.get(kind).is_some()));
-            let read_only = item
-                .value
-                .get("readOnly")
-                .and_then(Value::as_bool)
-                .unwrap_or_default();
+            let kind = kinds.into_iter().find(|kind| source.is_some_and(|source| source.get(kind).is_some()));
+            let read_only = item.value.get("readOnly").and_then(Value::as_bool).unwrap_or_default();
             if let Some(kind) = kind.or(read_only.then_some("read-only")) {
                 report.at(
                     mount.origin.to_string(),
@@ -325,10 +286,7 @@ impl<'l> Layout<'l> {
 
 /// Whether two paths of the volume are the same, or one lies below the other.
 fn overlaps(file: &str, target: &str) -> bool {
-    let below = |inner: &str, outer: &str| {
-        inner
-            .strip_prefix(outer)
-            .is_some_and(|rest| rest.starts_with('/'))
-    };
+    let below =
+        |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
     file == target || below(file, target) || below(target, file)
 }

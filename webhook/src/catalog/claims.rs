@@ -32,21 +32,14 @@ pub(super) struct Claims<'o> {
 
 impl<'o> Claims<'o> {
     pub(super) fn new(outlines: impl Iterator<Item = &'o Outline>) -> Self {
-        let mut claims = Self {
-            by_name: BTreeMap::new(),
-            by_selector: Vec::new(),
-        };
+        let mut claims = Self { by_name: BTreeMap::new(), by_selector: Vec::new() };
         for outline in outlines {
             let Some(claim) = &outline.claim else { continue };
             for name in &claim.names {
                 claims.by_name.entry(name).or_default().push(outline);
             }
             if let Some(selector) = &claim.selector {
-                let fit = if is_empty_selector(selector) {
-                    Fit::Everything
-                } else {
-                    Fit::Selector
-                };
+                let fit = if is_empty_selector(selector) { Fit::Everything } else { Fit::Selector };
                 claims.by_selector.push((fit, outline, claim));
             }
         }
@@ -69,18 +62,13 @@ impl<'o> Claims<'o> {
                 .map(|(fit, outline, _)| (*fit, *outline))
                 .collect();
             let best = matching.iter().map(|(fit, _)| *fit).max()?;
-            equal = matching
-                .into_iter()
-                .filter_map(|(fit, outline)| (fit == best).then_some(outline))
-                .collect();
+            equal =
+                matching.into_iter().filter_map(|(fit, outline)| (fit == best).then_some(outline)).collect();
         }
         equal.sort_by(|one, other| (&one.created, &one.name).cmp(&(&other.created, &other.name)));
         equal.dedup_by(|one, other| one.name == other.name);
         let mut equal = equal.into_iter();
-        Some(Claimed {
-            winner: equal.next()?,
-            losers: equal.collect(),
-        })
+        Some(Claimed { winner: equal.next()?, losers: equal.collect() })
     }
 }
 
@@ -94,19 +82,13 @@ pub(super) fn check(claim: &NamespaceClaim, report: &mut Report) {
             );
         }
     }
-    let expressions = claim
-        .selector
-        .iter()
-        .filter_map(|selector| selector.match_expressions.as_ref())
-        .flatten();
+    let expressions =
+        claim.selector.iter().filter_map(|selector| selector.match_expressions.as_ref()).flatten();
     for (index, expression) in expressions.enumerate() {
         if !OPERATORS.split(", ").any(|known| known == expression.operator) {
             report.at(
                 format!("spec.namespaces.selector.matchExpressions[{index}].operator"),
-                format!(
-                    "{:?} is not an operator; allowed: {OPERATORS}",
-                    expression.operator
-                ),
+                format!("{:?} is not an operator; allowed: {OPERATORS}", expression.operator),
             );
         }
     }

@@ -38,20 +38,14 @@ pub(super) fn compile(snapshot: &Snapshot, settings: &Settings, previous: Option
             }
         }
         let winner = claimed.map(|claimed| claimed.winner);
-        namespaces.insert(
-            name.clone(),
-            namespace(name, input, winner, &profiles, &mut problems),
-        );
+        namespaces.insert(name.clone(), namespace(name, input, winner, &profiles, &mut problems));
     }
     report_conflicts(&conflicts, &snapshot.profiles, &mut problems);
     problems.sort();
     problems.dedup();
     Catalog {
         namespaces,
-        profiles: profiles
-            .into_iter()
-            .filter_map(|(name, profile)| Some((name, profile.0.ok()?)))
-            .collect(),
+        profiles: profiles.into_iter().filter_map(|(name, profile)| Some((name, profile.0.ok()?))).collect(),
         problems,
         own_namespace: settings.namespace.clone(),
         default_priority_class: settings.default_priority_class.clone(),
@@ -111,15 +105,15 @@ fn compile_profile(
     if let Some(claim) = &parsed.spec.namespaces {
         claims::check(claim, &mut report);
     }
-    let composed = composer.compose(parsed)?;
-    let mounts = files::resolve(&composed.files, snapshot, settings, &mut report);
+    let profile = composer.compose(parsed)?;
+    let mounts = files::resolve(&profile.files, snapshot, settings, &mut report);
     let payload = encode(mounts, &mut report);
-    let delivery = payload.choose_delivery(composed.delivery, settings.client_authentication, &mut report);
-    let pull_secret = pull_secret(&parsed.name, &composed, snapshot, settings, &mut report);
+    let delivery = payload.choose_delivery(profile.delivery, settings.client_authentication, &mut report);
+    let pull_secret = pull_secret(&parsed.name, &profile, snapshot, settings, &mut report);
     let secret = format!("{OBJECT_PREFIX}{}-{}", parsed.name, payload.revision);
     let builder = Builder {
         name: &parsed.name,
-        composed: &composed,
+        composed: &profile,
         payload: &payload,
         delivery,
         secret: &secret,
@@ -131,17 +125,15 @@ fn compile_profile(
     if !report.is_clean() {
         return Err(report.into_problems());
     }
-    let mode = composed.mode.unwrap_or_default();
+    let mode = profile.mode.unwrap_or_default();
     let compiled = CompiledProfile {
         name: parsed.name.clone(),
         revision: payload.revision.clone(),
-        allow_opt_out: composed.allow_opt_out.unwrap_or_default(),
-        allowed: composed.allowed.clone(),
-        default_selector: composed.default_selector.clone(),
+        allow_opt_out: profile.allow_opt_out.unwrap_or_default(),
+        allowed: profile.allowed.clone(),
+        default_selector: profile.default_selector.clone(),
         plans: ByRole { driver, executor },
-        secret: (delivery == Delivery::Secret)
-            .then(|| payload_secret(secret.clone(), &payload))
-            .flatten(),
+        secret: (delivery == Delivery::Secret).then(|| payload_secret(secret.clone(), &payload)).flatten(),
         pull_secret: pull_secret.map(|(body, _)| body),
     };
     Ok((compiled, mode))
@@ -151,23 +143,16 @@ fn role_plans(builder: &Builder<'_>, role: Role, report: &mut Report) -> RolePla
     let variants = builder.composed.variants.keys();
     RolePlans {
         base: builder.plan(role, None, report),
-        variants: variants
-            .map(|name| (name.clone(), builder.plan(role, Some(name), report)))
-            .collect(),
+        variants: variants.map(|name| (name.clone(), builder.plan(role, Some(name), report))).collect(),
     }
 }
 
 /// The keys of the Secret are the variables, their values what the variables hold.
 fn payload_secret(name: String, payload: &Payload) -> Option<SecretBody> {
-    let variables = payload.files().flat_map(|file| file.variables());
-    let data: Vec<(String, String)> = variables
-        .map(|(name, value)| (name.to_owned(), STANDARD.encode(value)))
-        .collect();
-    (!data.is_empty()).then_some(SecretBody {
-        name,
-        kind: "Opaque",
-        data,
-    })
+    let variables = payload.variables().into_iter();
+    let data: Vec<(String, String)> =
+        variables.map(|(name, value)| (name.to_owned(), STANDARD.encode(value))).collect();
+    (!data.is_empty()).then_some(SecretBody { name, kind: "Opaque", data })
 }
 
 /// The key of a Secret with registry credentials, and its type.
@@ -182,39 +167,25 @@ fn pull_secret(
     report: &mut Report,
 ) -> Option<(SecretBody, Item)> {
     let (source, origin) = composed.pull_secret.as_ref()?;
-    let namespace = source
-        .namespace
-        .clone()
-        .unwrap_or_else(|| settings.namespace.clone());
+    let namespace = source.namespace.clone().unwrap_or_else(|| settings.namespace.clone());
     let path = "spec.pullSecret.secret";
     if namespace != settings.namespace && !settings.source_namespaces.contains(&namespace) {
         let message = format!("{namespace:?} is not a namespace of sources; name it with --source-namespace");
         report.at(format!("{path}.namespace"), message);
         return None;
     }
-    let key = ObjectKey {
-        namespace: namespace.clone(),
-        name: source.name.clone(),
-    };
+    let key = ObjectKey { namespace: namespace.clone(), name: source.name.clone() };
     let Some(data) = snapshot.secrets.get(&key) else {
-        let message = format!(
-            "there is no Secret {:?} in namespace {namespace}; create it there",
-            source.name
-        );
+        let message =
+            format!("there is no Secret {:?} in namespace {namespace}; create it there", source.name);
         report.at(format!("{path}.name"), message);
         return None;
     };
     let Some(content) = data.get(DOCKER_CONFIG) else {
-        report.at(
-            format!("{path}.name"),
-            format!("Secret {:?} has no key {DOCKER_CONFIG}", source.name),
-        );
+        report.at(format!("{path}.name"), format!("Secret {:?} has no key {DOCKER_CONFIG}", source.name));
         return None;
     };
-    let name = format!(
-        "{OBJECT_PREFIX}{profile}-pull-{}",
-        short_hex(&Sha256::digest(content))
-    );
+    let name = format!("{OBJECT_PREFIX}{profile}-pull-{}", short_hex(&Sha256::digest(content)));
     let item = Item::new(name.clone(), serde_json::json!({ "name": name }), origin);
     let body = SecretBody {
         name,
@@ -232,21 +203,14 @@ fn namespace(
     problems: &mut Vec<Problem>,
 ) -> NamespaceEntry {
     let opted_in = input.labels.get(INJECT_LABEL).map(String::as_str) == Some(INJECT_ENABLED);
-    let winner = winner.and_then(|outline| {
-        profiles
-            .get(&outline.name)
-            .map(|compiled| (&outline.name, compiled))
-    });
+    let winner =
+        winner.and_then(|outline| profiles.get(&outline.name).map(|compiled| (&outline.name, compiled)));
     let (service, mode) = match winner {
         None => (Service::None, Mode::Enforce),
         Some((_, (Ok(profile), mode))) => (Service::Profile(Arc::clone(profile)), *mode),
-        Some((profile, (Err(problem), mode))) => (
-            Service::Broken {
-                profile: profile.clone(),
-                problem: problem.clone(),
-            },
-            *mode,
-        ),
+        Some((profile, (Err(problem), mode))) => {
+            (Service::Broken { profile: profile.clone(), problem: problem.clone() }, *mode)
+        }
     };
     let selector = node_selector(input, &service);
     if let (true, Err(message)) = (opted_in, &selector.selector) {
@@ -257,12 +221,7 @@ fn namespace(
             message: format!("{message}; write key=value pairs separated by commas"),
         });
     }
-    NamespaceEntry {
-        opted_in,
-        mode,
-        service,
-        selector,
-    }
+    NamespaceEntry { opted_in, mode, service, selector }
 }
 
 /// The annotation alone where it is present, even if it is empty; else the default of the profile.
@@ -278,10 +237,9 @@ fn node_selector(input: &NamespaceInput, service: &Service) -> NodeSelector {
             selector: Ok(profile.default_selector.clone()),
             origin: format!("{}: spec.nodeSelector.default", profile.name),
         },
-        Service::Broken { .. } | Service::None => NodeSelector {
-            selector: Ok(BTreeMap::new()),
-            origin: String::new(),
-        },
+        Service::Broken { .. } | Service::None => {
+            NodeSelector { selector: Ok(BTreeMap::new()), origin: String::new() }
+        }
     }
 }
 
@@ -291,14 +249,11 @@ fn report_conflicts(
     problems: &mut Vec<Problem>,
 ) {
     for (namespace, winner, loser) in conflicts {
-        for (one, message) in [
-            (loser, claims::conflict(namespace, winner)),
-            (winner, also_claims(namespace, loser)),
-        ] {
-            let origin = inputs
-                .iter()
-                .find(|input| outline(input).name == one.name)
-                .map(|input| input.origin.clone());
+        for (one, message) in
+            [(loser, claims::conflict(namespace, winner)), (winner, also_claims(namespace, loser))]
+        {
+            let origin =
+                inputs.iter().find(|input| outline(input).name == one.name).map(|input| input.origin.clone());
             problems.push(Problem {
                 origin: origin.unwrap_or_default(),
                 subject: subject(&one.name),

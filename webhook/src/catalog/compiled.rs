@@ -51,10 +51,9 @@ impl CompiledProfile {
         let plans = self.plans.get(role);
         match variant {
             None => Ok(&plans.base),
-            Some(name) => plans
-                .variants
-                .get(name)
-                .ok_or_else(|| plans.variants.keys().map(String::as_str).collect()),
+            Some(name) => {
+                plans.variants.get(name).ok_or_else(|| plans.variants.keys().map(String::as_str).collect())
+            }
         }
     }
 
@@ -66,11 +65,8 @@ impl CompiledProfile {
     /// The Secrets of this profile as objects of a namespace.
     pub(super) fn secrets(&self, namespace: &str) -> impl Iterator<Item = Value> {
         self.secret.iter().chain(&self.pull_secret).map(move |secret| {
-            let data: serde_json::Map<String, Value> = secret
-                .data
-                .iter()
-                .map(|(key, value)| (key.clone(), value.clone().into()))
-                .collect();
+            let data: serde_json::Map<String, Value> =
+                secret.data.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
             json!({
                 "apiVersion": "v1",
                 "kind": "Secret",

@@ -93,11 +93,7 @@ impl<'p> Composer<'p> {
     /// A composer of these profiles; `broken` are those that did not even parse, with their first problem.
     pub(super) fn new(profiles: impl Iterator<Item = &'p Parsed>, broken: BTreeMap<String, String>) -> Self {
         let profiles = profiles.map(|profile| (profile.name.as_str(), profile)).collect();
-        Self {
-            profiles,
-            broken,
-            done: BTreeMap::new(),
-        }
+        Self { profiles, broken, done: BTreeMap::new() }
     }
 
     /// Composes a profile.
@@ -123,16 +119,8 @@ impl<'p> Composer<'p> {
             }
         }
         above.pop();
-        Layer {
-            profile,
-            report: &mut report,
-        }
-        .put_on(&mut composed);
-        let result = if report.is_clean() {
-            Ok(composed)
-        } else {
-            Err(report.into_problems())
-        };
+        Layer { profile, report: &mut report }.put_on(&mut composed);
+        let result = if report.is_clean() { Ok(composed) } else { Err(report.into_problems()) };
         self.done.insert(profile.name.clone(), result.clone());
         result
     }
@@ -149,15 +137,10 @@ impl<'p> Composer<'p> {
         }
         let Some(base) = self.profiles.get(name).copied() else {
             let names: Vec<&str> = self.profiles.keys().copied().collect();
-            return Err(format!(
-                "there is no SparkProfile {name:?}; known are {}",
-                names.join(", ")
-            ));
+            return Err(format!("there is no SparkProfile {name:?}; known are {}", names.join(", ")));
         };
         self.compose_below(base, above).map_err(|problems| {
-            let first = problems
-                .first()
-                .map(|problem| format!("{}: {}", problem.path, problem.message));
+            let first = problems.first().map(|problem| format!("{}: {}", problem.path, problem.message));
             format!("SparkProfile {name} has an error: {}", first.unwrap_or_default())
         })
     }
@@ -259,11 +242,9 @@ impl Layer<'_> {
             let origin = self.origin("spec.pullSecret");
             composed.pull_secret = Some((pull.secret.clone(), origin));
         }
-        for (field, written) in [
-            ("common", &spec.common),
-            ("driver", &spec.driver),
-            ("executor", &spec.executor),
-        ] {
+        for (field, written) in
+            [("common", &spec.common), ("driver", &spec.driver), ("executor", &spec.executor)]
+        {
             self.overlay(&mut composed.layers, written.as_ref(), field, "spec");
         }
         for (name, variant) in &spec.variants {
@@ -278,10 +259,7 @@ impl Layer<'_> {
         for (key, value) in &policy.default {
             if !super::syntax::is_label_key(key) || !super::syntax::is_label_value(value) {
                 let path = format!("spec.nodeSelector.default.{key}");
-                self.report.at(
-                    path,
-                    format!("{key}={value} is not a label key and a label value"),
-                );
+                self.report.at(path, format!("{key}={value} is not a label key and a label value"));
             }
         }
         composed.default_selector.extend(policy.default.clone());
@@ -308,10 +286,7 @@ impl Layer<'_> {
             return;
         };
         let layer = self.template(template, &format!("{path}.{field}.template"));
-        for role in Role::ALL
-            .into_iter()
-            .filter(|role| field == "common" || field == role.as_str())
-        {
+        for role in Role::ALL.into_iter().filter(|role| field == "common" || field == role.as_str()) {
             layers.get_mut(role).merge(&layer);
         }
     }
@@ -323,28 +298,19 @@ impl Layer<'_> {
     fn variant(&mut self, composed: &mut Composed, name: &str, variant: &Variant) {
         let path = format!("spec.variants.{name}");
         if name.is_empty() || !super::syntax::is_label_value(name) {
-            self.report.at(
-                &path,
-                format!("{name:?} cannot be the value of a label, by which jobs choose it"),
-            );
+            self.report
+                .at(&path, format!("{name:?} cannot be the value of a label, by which jobs choose it"));
         }
         let layers = composed.variants.entry(name.to_owned()).or_default();
         if let Some(template) = &variant.template {
-            let layer = template::overlay(
-                template,
-                &format!("{path}.template"),
-                &self.profile.name,
-                self.report,
-            );
+            let layer =
+                template::overlay(template, &format!("{path}.template"), &self.profile.name, self.report);
             for role in Role::ALL {
                 layers.get_mut(role).merge(&layer);
             }
         }
-        let parts = [
-            ("common", &variant.common),
-            ("driver", &variant.driver),
-            ("executor", &variant.executor),
-        ];
+        let parts =
+            [("common", &variant.common), ("driver", &variant.driver), ("executor", &variant.executor)];
         for (field, written) in parts {
             self.overlay(layers, written.as_ref(), field, &path);
         }
@@ -358,39 +324,27 @@ impl Layer<'_> {
                 self.report.at(format!("{path}.mountPath"), message);
                 continue;
             }
-            let default = if entry.secret.is_some() {
-                vec![Role::Driver]
-            } else {
-                Role::ALL.to_vec()
-            };
+            let default = if entry.secret.is_some() { vec![Role::Driver] } else { Role::ALL.to_vec() };
             let origin = self.origin(&path);
             let roles = entry.roles.clone().unwrap_or(default);
             if roles.is_empty() {
-                self.report
-                    .at(format!("{path}.roles"), "empty; write driver, executor, or both");
+                self.report.at(format!("{path}.roles"), "empty; write driver, executor, or both");
             }
-            let files = ComposedFiles {
-                entry: entry.clone(),
-                roles,
-                path,
-                origin,
-            };
+            let files = ComposedFiles { entry: entry.clone(), roles, path, origin };
             let twice = own.iter().find(|known| {
                 known.mount_path() == files.mount_path()
                     && known.roles.iter().any(|role| files.roles.contains(role))
             });
             if let Some(known) = twice {
-                let message = format!(
-                    "{:?} is taken by {} for the same role",
-                    entry.mount_path, known.path
-                );
+                let message = format!("{:?} is taken by {} for the same role", entry.mount_path, known.path);
                 self.report.at(format!("{}.mountPath", files.path), message);
                 continue;
             }
             own.push(files);
         }
-        own.into_iter()
-            .for_each(|files| put_files(&mut composed.files, files));
+        for files in own {
+            put_files(&mut composed.files, files);
+        }
     }
 
     fn local_dirs(&mut self, composed: &mut Composed) {
@@ -407,15 +361,11 @@ impl Layer<'_> {
                 |_| "mountPath, and the source of a volume: hostPath, emptyDir, ephemeral, …".to_owned(),
             );
             if typed.is_some() && dir.source.len() != 1 {
-                self.report.at(
-                    &path,
-                    "write exactly one source of a volume: hostPath, emptyDir, ephemeral, …",
-                );
+                self.report
+                    .at(&path, "write exactly one source of a volume: hostPath, emptyDir, ephemeral, …");
             }
-            let mount_path = dir
-                .mount_path
-                .clone()
-                .unwrap_or_else(|| format!("/var/data/spark-injector-{index}"));
+            let mount_path =
+                dir.mount_path.clone().unwrap_or_else(|| format!("/var/data/spark-injector-{index}"));
             if let Err(message) = check_mount_path(&mount_path) {
                 self.report.at(format!("{path}.mountPath"), message);
             }

@@ -23,11 +23,7 @@ pub(super) fn decode<T: DeserializeOwned>(
     for field in unknown {
         let field = join(path, &field);
         let hint = allowed(&field);
-        let hint = if hint.is_empty() {
-            String::new()
-        } else {
-            format!("; allowed here: {hint}")
-        };
+        let hint = if hint.is_empty() { String::new() } else { format!("; allowed here: {hint}") };
         report.at(field, format!("unknown field{hint}"));
     }
     match decoded {

@@ -43,11 +43,7 @@ pub(super) fn resolve<'s>(
     settings: &Settings,
     report: &mut Report,
 ) -> Vec<Mount<'s>> {
-    let mut resolver = Resolver {
-        snapshot,
-        settings,
-        report,
-    };
+    let mut resolver = Resolver { snapshot, settings, report };
     entries.iter().filter_map(|entry| resolver.mount(entry)).collect()
 }
 
@@ -60,11 +56,7 @@ struct Resolver<'r, 's> {
 impl<'s> Resolver<'_, 's> {
     fn mount(&mut self, composed: &'s ComposedFiles) -> Option<Mount<'s>> {
         let ComposedFiles { entry, path, .. } = composed;
-        let default = if entry.secret.is_some() {
-            DEFAULT_SECRET_MODE
-        } else {
-            DEFAULT_MODE
-        };
+        let default = if entry.secret.is_some() { DEFAULT_SECRET_MODE } else { DEFAULT_MODE };
         let mode = self.mode(entry.mode.as_deref(), default, path);
         let mut files = self.source(composed, mode)?;
         files.sort_by(|one, other| one.path.cmp(&other.path));
@@ -72,8 +64,7 @@ impl<'s> Resolver<'_, 's> {
             if let [one, other] = pair
                 && one.path == other.path
             {
-                self.report
-                    .at(path, format!("two items have the path {:?}", one.path));
+                self.report.at(path, format!("two items have the path {:?}", one.path));
             }
         }
         if let Some(name) = &entry.file {
@@ -92,10 +83,7 @@ impl<'s> Resolver<'_, 's> {
                 file.path = file.path.rsplit('/').next().unwrap_or_default().to_owned();
             }
             if let Err(error) = check_path(&file.path) {
-                self.report.at(
-                    path,
-                    format!("{:?} cannot be the path of a file: {error}", file.path),
-                );
+                self.report.at(path, format!("{:?} cannot be the path of a file: {error}", file.path));
             }
         }
         Some(Mount {
@@ -122,11 +110,11 @@ impl<'s> Resolver<'_, 's> {
         match (&entry.config_map, &entry.secret, &entry.directory, &entry.inline) {
             (Some(source), None, None, None) => {
                 let data = self.object(source, "ConfigMap", &format!("{path}.configMap"))?;
-                self.items(source, data, mode, &format!("{path}.configMap"))
+                Some(self.items(source, data, mode, &format!("{path}.configMap")))
             }
             (None, Some(source), None, None) => {
                 let data = self.object(source, "Secret", &format!("{path}.secret"))?;
-                self.items(source, data, mode, &format!("{path}.secret"))
+                Some(self.items(source, data, mode, &format!("{path}.secret")))
             }
             (None, None, Some(source), None) => {
                 let at = format!("{path}.directory.path");
@@ -151,8 +139,7 @@ impl<'s> Resolver<'_, 's> {
                 Some(inline.iter().map(file).collect())
             }
             _ => {
-                self.report
-                    .at(path, "write exactly one of configMap, secret, directory, inline");
+                self.report.at(path, "write exactly one of configMap, secret, directory, inline");
                 None
             }
         }
@@ -161,11 +148,7 @@ impl<'s> Resolver<'_, 's> {
     fn object(&mut self, source: &ObjectSource, kind: &str, path: &str) -> Option<&'s ObjectData> {
         let namespace = source.namespace.as_deref().unwrap_or(&self.settings.namespace);
         if namespace != self.settings.namespace
-            && !self
-                .settings
-                .source_namespaces
-                .iter()
-                .any(|known| known == namespace)
+            && !self.settings.source_namespaces.iter().any(|known| known == namespace)
         {
             let message = format!(
                 "{namespace:?} is not a namespace of sources; the injector reads {} and what --source-namespace names",
@@ -174,67 +157,37 @@ impl<'s> Resolver<'_, 's> {
             self.report.at(format!("{path}.namespace"), message);
             return None;
         }
-        let key = ObjectKey {
-            namespace: namespace.to_owned(),
-            name: source.name.clone(),
-        };
-        let objects = if kind == "Secret" {
-            &self.snapshot.secrets
-        } else {
-            &self.snapshot.config_maps
-        };
+        let key = ObjectKey { namespace: namespace.to_owned(), name: source.name.clone() };
+        let objects = if kind == "Secret" { &self.snapshot.secrets } else { &self.snapshot.config_maps };
         let found = objects.get(&key);
         if found.is_none() {
-            let message = format!(
-                "there is no {kind} {:?} in namespace {namespace}; create it there",
-                source.name
-            );
+            let message =
+                format!("there is no {kind} {:?} in namespace {namespace}; create it there", source.name);
             self.report.at(format!("{path}.name"), message);
         }
         found
     }
 
-    fn items(
-        &mut self,
-        source: &ObjectSource,
-        data: &'s ObjectData,
-        mode: u32,
-        path: &str,
-    ) -> Option<Vec<File<'s>>> {
-        let Some(items) = &source.items else {
-            return Some(all(data, mode));
-        };
+    fn items(&mut self, source: &ObjectSource, data: &'s ObjectData, mode: u32, path: &str) -> Vec<File<'s>> {
+        let Some(items) = &source.items else { return all(data, mode) };
         let mut files = Vec::new();
         for (index, item) in items.iter().enumerate() {
             let at = format!("{path}.items[{index}]");
             let mode = self.mode(item.mode.as_deref(), mode, &at);
-            match data.get(&item.key) {
-                Some(content) => {
-                    let path = item.path.clone().unwrap_or_else(|| item.key.clone());
-                    files.push(File { path, mode, content });
-                }
-                None => {
-                    let keys: Vec<&str> = data.keys().take(20).map(String::as_str).collect();
-                    let message = format!(
-                        "{} has no key {:?}; it has {}",
-                        source.name,
-                        item.key,
-                        keys.join(", ")
-                    );
-                    self.report.at(format!("{at}.key"), message);
-                }
+            if let Some(content) = data.get(&item.key) {
+                let path = item.path.clone().unwrap_or_else(|| item.key.clone());
+                files.push(File { path, mode, content });
+            } else {
+                let keys: Vec<&str> = data.keys().take(20).map(String::as_str).collect();
+                let message =
+                    format!("{} has no key {:?}; it has {}", source.name, item.key, keys.join(", "));
+                self.report.at(format!("{at}.key"), message);
             }
         }
-        Some(files)
+        files
     }
 }
 
 fn all(data: &ObjectData, mode: u32) -> Vec<File<'_>> {
-    data.iter()
-        .map(|(path, content)| File {
-            path: path.clone(),
-            mode,
-            content,
-        })
-        .collect()
+    data.iter().map(|(path, content)| File { path: path.clone(), mode, content }).collect()
 }

@@ -95,10 +95,7 @@ impl Catalog {
     /// The Secrets that profiles deliver to `namespace`, or to every namespace they serve: complete objects, sorted
     /// by namespace and name.
     pub fn secrets(&self, namespace: Option<&str>) -> Vec<Value> {
-        let wanted = self
-            .namespaces()
-            .into_iter()
-            .filter(|name| namespace.is_none_or(|only| only == *name));
+        let wanted = self.namespaces().into_iter().filter(|name| namespace.is_none_or(|only| only == *name));
         let served = wanted.filter_map(|name| match &self.namespaces.get(name)?.service {
             Service::Profile(profile) => Some((name, profile)),
             Service::Broken { .. } | Service::None => None,

@@ -37,13 +37,7 @@ pub(super) fn outline(input: &ProfileInput) -> Outline {
         let text = input.object.pointer(pointer).and_then(Value::as_str);
         text.unwrap_or_default().to_owned()
     };
-    let spec = |field: &str| {
-        input
-            .object
-            .pointer(&format!("/spec/{field}"))
-            .cloned()
-            .unwrap_or(Value::Null)
-    };
+    let spec = |field: &str| input.object.pointer(&format!("/spec/{field}")).cloned().unwrap_or(Value::Null);
     Outline {
         name: text("/metadata/name"),
         created: text("/metadata/creationTimestamp"),
@@ -61,44 +55,26 @@ pub(super) fn parse(input: &ProfileInput) -> Result<Parsed, Vec<Problem>> {
     let name = outline(input).name;
     let mut report = Report::new(&input.origin, subject(&name));
     for (field, expected) in [("apiVersion", GROUP_VERSION), ("kind", KIND)] {
-        let value = input
-            .object
-            .get(field)
-            .and_then(Value::as_str)
-            .unwrap_or_default();
+        let value = input.object.get(field).and_then(Value::as_str).unwrap_or_default();
         if value != expected {
             report.at(field, format!("{value:?} is not supported, write {expected}"));
         }
     }
     if !syntax::is_label_name(&name) {
-        report.at(
-            "metadata.name",
-            format!("{name:?} is not valid: {}", syntax::LABEL_NAME),
-        );
+        report.at("metadata.name", format!("{name:?} is not valid: {}", syntax::LABEL_NAME));
     }
     let metadata = input.object.get("metadata").cloned().unwrap_or(Value::Null);
     let _: Option<ObjectMeta> = decode(&metadata, "metadata", &mut report, |_| String::new());
     for field in input.object.as_object().into_iter().flat_map(Map::keys) {
         if !["apiVersion", "kind", "metadata", "spec", "status"].contains(&field.as_str()) {
-            report.at(
-                field,
-                "unknown field; allowed here: apiVersion, kind, metadata, spec, status",
-            );
+            report.at(field, "unknown field; allowed here: apiVersion, kind, metadata, spec, status");
         }
     }
     let empty = Value::Object(Map::new());
-    let spec = input
-        .object
-        .get("spec")
-        .filter(|spec| !spec.is_null())
-        .unwrap_or(&empty);
+    let spec = input.object.get("spec").filter(|spec| !spec.is_null()).unwrap_or(&empty);
     let spec = decode(spec, "spec", &mut report, allowed_fields);
     match spec {
-        Some(spec) if report.is_clean() => Ok(Parsed {
-            name,
-            origin: input.origin.clone(),
-            spec,
-        }),
+        Some(spec) if report.is_clean() => Ok(Parsed { name, origin: input.origin.clone(), spec }),
         _ => Err(report.into_problems()),
     }
 }
@@ -119,9 +95,7 @@ fn allowed_fields(path: &str) -> String {
     let parent = path.rsplit_once('.').map_or("", |(parent, _)| parent);
     let mut schema: &Value = &SCHEMA;
     for part in parent.split('.').skip(1).filter(|part| !part.is_empty()) {
-        let (name, index) = part
-            .split_once('[')
-            .map_or((part, None), |(name, index)| (name, Some(index)));
+        let (name, index) = part.split_once('[').map_or((part, None), |(name, index)| (name, Some(index)));
         let property = schema.pointer(&format!("/properties/{name}"));
         let Some(next) = property.or_else(|| schema.get("additionalProperties")) else {
             return String::new();

@@ -1,5 +1,7 @@
 //! Files, encoded: variables with base64, what the manifest says of them, and the revision of it all.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use init_sync::{Encoding, MANIFEST_VARIABLE, MAX_FILES, is_legal_variable};
@@ -66,25 +68,24 @@ impl EncodedFile {
     }
 
     /// Names and values of the variables.
-    pub(super) fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.entry
-            .variables
-            .iter()
-            .map(String::as_str)
-            .zip(self.values.iter().map(String::as_str))
+    fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.entry.variables.iter().map(String::as_str).zip(self.values.iter().map(String::as_str))
     }
 }
 
 impl Payload {
-    pub(super) fn files(&self) -> impl Iterator<Item = &EncodedFile> {
+    fn files(&self) -> impl Iterator<Item = &EncodedFile> {
         self.mounts.iter().flat_map(|mount| &mount.files)
+    }
+
+    /// Every variable of the profile, once.
+    pub(super) fn variables(&self) -> Vec<(&str, &str)> {
+        distinct_variables(&self.mounts)
     }
 
     /// The mounts of one role.
     pub(super) fn of(&self, role: Role) -> impl Iterator<Item = &EncodedMount> {
-        self.mounts
-            .iter()
-            .filter(move |mount| mount.roles.contains(&role))
+        self.mounts.iter().filter(move |mount| mount.roles.contains(&role))
     }
 
     fn is_secret(&self) -> bool {
@@ -122,11 +123,8 @@ impl Payload {
         match delivery {
             Delivery::Env => {
                 for role in Role::ALL {
-                    let bytes: usize = self
-                        .of(role)
-                        .flat_map(|mount| &mount.files)
-                        .map(EncodedFile::encoded_bytes)
-                        .sum();
+                    let bytes: usize =
+                        self.of(role).flat_map(|mount| &mount.files).map(EncodedFile::encoded_bytes).sum();
                     self.limit(
                         report,
                         bytes,
@@ -136,7 +134,7 @@ impl Payload {
                 }
             }
             Delivery::Auto | Delivery::Secret => {
-                let bytes = self.files().map(EncodedFile::encoded_bytes).sum();
+                let bytes = encoded_bytes(&self.variables());
                 self.limit(report, bytes, MAX_SECRET_BYTES, "in one Secret");
             }
         }
@@ -162,20 +160,27 @@ impl Payload {
             .iter()
             .flat_map(|mount| mount.files.iter().map(move |file| (mount, file)))
             .map(|(mount, file)| {
-                (
-                    file.encoded_bytes(),
-                    format!("{}/{}", mount.path, file_name(&file.entry.path)),
-                )
+                (file.encoded_bytes(), format!("{}/{}", mount.path, file_name(&file.entry.path)))
             })
             .collect();
         sizes.sort_by(|one, other| other.cmp(one));
-        let names: Vec<String> = sizes
-            .iter()
-            .take(3)
-            .map(|(bytes, name)| format!("{name} ({bytes})"))
-            .collect();
+        let names: Vec<String> =
+            sizes.iter().take(3).map(|(bytes, name)| format!("{name} ({bytes})")).collect();
         format!("the largest are {}", names.join(", "))
     }
+}
+
+/// The variables of some mounts, each once, in the order of the files.
+pub(super) fn distinct_variables<'m>(
+    mounts: impl IntoIterator<Item = &'m EncodedMount>,
+) -> Vec<(&'m str, &'m str)> {
+    let mut seen = BTreeSet::new();
+    let files = mounts.into_iter().flat_map(|mount| &mount.files);
+    files.flat_map(EncodedFile::variables).filter(|(name, _)| seen.insert(*name)).collect()
+}
+
+fn encoded_bytes(variables: &[(&str, &str)]) -> usize {
+    variables.iter().map(|(_, value)| value.len()).sum()
 }
 
 /// Encodes the files of a profile.
@@ -187,10 +192,7 @@ pub(super) fn encode(mounts: Vec<Mount<'_>>, report: &mut Report) -> Payload {
             "spec.files",
             format!("{count} files, at most {MAX_FILES} are possible; leave some out with items"),
         );
-        return Payload {
-            revision,
-            mounts: Vec::new(),
-        };
+        return Payload { revision, mounts: Vec::new() };
     }
     let mut names = Names::default();
     let encode_mount = |(index, mount): (usize, Mount<'_>)| {
@@ -207,16 +209,14 @@ pub(super) fn encode(mounts: Vec<Mount<'_>>, report: &mut Report) -> Payload {
             origin: mount.origin,
         }
     };
-    Payload {
-        mounts: mounts.into_iter().enumerate().map(encode_mount).collect(),
-        revision,
-    }
+    Payload { mounts: mounts.into_iter().enumerate().map(encode_mount).collect(), revision }
 }
 
-/// Names of the variables: each used once, whatever the mounts.
+/// Names of the variables, across all mounts. Equal files share one: a `krb5.conf` that drivers and executors find in
+/// different places travels once, under its own name.
 #[derive(Default)]
 struct Names {
-    taken: std::collections::BTreeSet<String>,
+    taken: BTreeMap<String, [u8; 32]>,
     files: usize,
 }
 
@@ -224,6 +224,7 @@ impl Names {
     fn encode(&mut self, directory: &str, path: &str, mode: u32, content: &[u8]) -> EncodedFile {
         let index = self.files;
         self.files += 1;
+        let digest: [u8; 32] = Sha256::digest(content).into();
         let compressed = (content.len() > COMPRESS_ABOVE)
             .then(|| miniz_oxide::deflate::compress_to_vec(content, COMPRESSION_LEVEL))
             .filter(|compressed| compressed.len() * 2 <= content.len());
@@ -238,7 +239,7 @@ impl Names {
             chunks => chunks.iter().map(|chunk| STANDARD.encode(chunk)).collect(),
         };
         let variables = match (encoding, values.len()) {
-            (Encoding::Plain, 1) => vec![self.name(file_name(path), index)],
+            (Encoding::Plain, 1) => vec![self.name(file_name(path), digest, index)],
             (_, 1) => vec![format!("f{index}")],
             (_, count) => (0..count).map(|chunk| format!("f{index}.{chunk}")).collect(),
         };
@@ -246,20 +247,20 @@ impl Names {
             path: format!("{directory}/{path}"),
             mode,
             size: content.len() as u64,
-            digest: Sha256::digest(content).into(),
+            digest,
             encoding,
             variables,
         };
         EncodedFile { entry, values }
     }
 
-    /// The file's own name, where it can be a variable's on every API server.
-    fn name(&mut self, name: &str, index: usize) -> String {
+    /// The file's own name, where it can be a variable's on every API server and no other file has it.
+    fn name(&mut self, name: &str, digest: [u8; 32], index: usize) -> String {
         let usable = is_legal_variable(name)
             && name.len() <= MAX_NAME_BYTES
             && name != MANIFEST_VARIABLE
             && !is_derived(name);
-        if usable && self.taken.insert(name.to_owned()) {
+        if usable && *self.taken.entry(name.to_owned()).or_insert(digest) == digest {
             name.to_owned()
         } else {
             format!("f{index}")
@@ -269,8 +270,7 @@ impl Names {
 
 /// Whether a name looks like one that we derive.
 fn is_derived(name: &str) -> bool {
-    name.strip_prefix('f')
-        .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
+    name.strip_prefix('f').is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
 }
 
 fn file_name(path: &str) -> &str {

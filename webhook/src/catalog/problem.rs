@@ -17,12 +17,7 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts = [
-            self.origin.as_str(),
-            self.subject.as_str(),
-            self.path.as_str(),
-            self.message.as_str(),
-        ];
+        let parts = [self.origin.as_str(), self.subject.as_str(), self.path.as_str(), self.message.as_str()];
         let mut first = true;
         for part in parts.into_iter().filter(|part| !part.is_empty()) {
             if !first {

@@ -12,11 +12,7 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn new(origin: &str, subject: impl Into<String>) -> Self {
-        Self {
-            origin: origin.to_owned(),
-            subject: subject.into(),
-            problems: Vec::new(),
-        }
+        Self { origin: origin.to_owned(), subject: subject.into(), problems: Vec::new() }
     }
 
     /// Notes a mistake at a field.

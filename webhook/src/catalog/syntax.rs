@@ -39,11 +39,7 @@ pub(super) fn is_label_value(text: &str) -> bool {
 
 /// Permissions from an octal string, `^0?[0-7]{3}$`.
 pub(super) fn parse_mode(text: &str) -> Option<u32> {
-    let digits = if text.len() == 4 {
-        text.strip_prefix('0')?
-    } else {
-        text
-    };
+    let digits = if text.len() == 4 { text.strip_prefix('0')? } else { text };
     let octal = digits.len() == 3 && digits.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
     octal.then(|| u32::from_str_radix(digits, 8).ok())?
 }
@@ -76,11 +72,7 @@ pub(super) const OPERATORS: &str = "In, NotIn, Exists, DoesNotExist";
 
 /// Whether labels match a selector; an empty selector matches everything.
 pub(super) fn matches_labels(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
-    let exact = selector
-        .match_labels
-        .iter()
-        .flatten()
-        .all(|(key, value)| labels.get(key) == Some(value));
+    let exact = selector.match_labels.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
     exact
         && selector.match_expressions.iter().flatten().all(|expression| {
             let value = labels.get(&expression.key);
@@ -113,19 +105,11 @@ mod tests {
         let parse = |text: &str| parse_node_selector(text).map(|map| map.into_iter().collect::<Vec<_>>());
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
         assert_eq!(parse(""), Ok(vec![]));
-        assert_eq!(
-            parse(" pool = a , zone=b"),
-            Ok(vec![pair("pool", "a"), pair("zone", "b")])
-        );
+        assert_eq!(parse(" pool = a , zone=b"), Ok(vec![pair("pool", "a"), pair("zone", "b")]));
         assert_eq!(parse("a=1,a=2"), Ok(vec![pair("a", "2")]));
         assert_eq!(parse("a="), Ok(vec![pair("a", "")]));
-        assert_eq!(
-            parse("example.com/pool=x"),
-            Ok(vec![pair("example.com/pool", "x")])
-        );
-        for bad in [
-            "a==b", "a", "a in (b)", "a=b,", " ", "=b", "a=b c", "-a=b", "a=b=c", "a!=b",
-        ] {
+        assert_eq!(parse("example.com/pool=x"), Ok(vec![pair("example.com/pool", "x")]));
+        for bad in ["a==b", "a", "a in (b)", "a=b,", " ", "=b", "a=b c", "-a=b", "a=b=c", "a!=b"] {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
     }
@@ -134,9 +118,7 @@ mod tests {
     fn modes_are_three_octal_digits_with_an_optional_zero() {
         assert_eq!(parse_mode("0440"), Some(0o440));
         assert_eq!(parse_mode("644"), Some(0o644));
-        for bad in [
-            "", "44", "0", "4755", "08", "0888", "abc", "+44", "01777", "00440",
-        ] {
+        for bad in ["", "44", "0", "4755", "08", "0888", "abc", "+44", "01777", "00440"] {
             assert_eq!(parse_mode(bad), None, "{bad:?}");
         }
     }
@@ -161,21 +143,11 @@ mod tests {
                 serde_json::json!({"matchExpressions": [{"key": "x", "operator": "NotIn", "values": ["a"]}]}),
                 true,
             ),
-            (
-                serde_json::json!({"matchExpressions": [{"key": "x", "operator": "Exists"}]}),
-                false,
-            ),
-            (
-                serde_json::json!({"matchExpressions": [{"key": "x", "operator": "DoesNotExist"}]}),
-                true,
-            ),
+            (serde_json::json!({"matchExpressions": [{"key": "x", "operator": "Exists"}]}), false),
+            (serde_json::json!({"matchExpressions": [{"key": "x", "operator": "DoesNotExist"}]}), true),
         ];
         for (json, expected) in cases {
-            assert_eq!(
-                matches_labels(&selector(json.clone()), &labels),
-                expected,
-                "{json}"
-            );
+            assert_eq!(matches_labels(&selector(json.clone()), &labels), expected, "{json}");
         }
     }
 }

@@ -35,16 +35,8 @@ const SPEC_FIELDS: [&str; 19] = [
 ];
 
 /// Fields of the container that stands for the Spark container.
-const SPARK_FIELDS: [&str; 8] = [
-    "env",
-    "envFrom",
-    "lifecycle",
-    "name",
-    "ports",
-    "resources",
-    "securityContext",
-    "volumeMounts",
-];
+const SPARK_FIELDS: [&str; 8] =
+    ["env", "envFrom", "lifecycle", "name", "ports", "resources", "securityContext", "volumeMounts"];
 
 /// Turns a template into an overlay; mistakes go to the report.
 pub(super) fn overlay(template: &Template, path: &str, profile: &str, report: &mut Report) -> Overlay {
@@ -52,11 +44,7 @@ pub(super) fn overlay(template: &Template, path: &str, profile: &str, report: &m
     tidy(&mut value);
     // Types, and unknown fields at any depth: the API server would drop them without a word.
     let _: Option<PodTemplateSpec> = decode(&value, path, report, |_| String::new());
-    let mut reader = Reader {
-        profile,
-        report,
-        overlay: Overlay::default(),
-    };
+    let mut reader = Reader { profile, report, overlay: Overlay::default() };
     reader.template(&value, path);
     reader.overlay
 }
@@ -69,7 +57,7 @@ fn tidy(value: &mut Value) {
             for (key, value) in map.iter_mut() {
                 match (key.as_str(), value) {
                     ("limits" | "requests", Value::Object(amounts)) => {
-                        amounts.values_mut().for_each(quantity)
+                        amounts.values_mut().for_each(quantity);
                     }
                     ("sizeLimit", amount) => quantity(amount),
                     (_, value) => tidy(value),
@@ -110,13 +98,7 @@ impl Reader<'_> {
     }
 
     fn unsupported(&mut self, at: &str, allowed: &[&str]) {
-        self.report.at(
-            at,
-            format!(
-                "not supported in a template; supported here: {}",
-                allowed.join(", ")
-            ),
-        );
+        self.report.at(at, format!("not supported in a template; supported here: {}", allowed.join(", ")));
     }
 
     fn metadata(&mut self, value: &Value, path: &str) {
@@ -134,8 +116,7 @@ impl Reader<'_> {
         for (key, value) in fields(value) {
             let at = join(path, key);
             if key.starts_with("spark-") && !key.contains('/') {
-                self.report
-                    .at(&at, "labels that start with spark- belong to Spark");
+                self.report.at(&at, "labels that start with spark- belong to Spark");
             }
             self.check_label(&at, key, value);
         }
@@ -188,9 +169,7 @@ impl Reader<'_> {
                 self.spark(container, &at);
             } else if self.check_container(name, &at) {
                 let origin = self.origin(&at);
-                self.overlay
-                    .sidecars
-                    .put(Item::new(name, container.clone(), &origin));
+                self.overlay.sidecars.put(Item::new(name, container.clone(), &origin));
             }
         }
     }
@@ -205,26 +184,18 @@ impl Reader<'_> {
                 );
             } else if self.check_container(name, &at) {
                 let origin = self.origin(&at);
-                self.overlay
-                    .init_containers
-                    .put(Item::new(name, container.clone(), &origin));
+                self.overlay.init_containers.put(Item::new(name, container.clone(), &origin));
             }
         }
     }
 
     fn check_container(&mut self, name: &str, at: &str) -> bool {
         if !syntax::is_label_name(name) {
-            self.report.at(
-                join(at, "name"),
-                format!("{name:?} is not valid: {}", syntax::LABEL_NAME),
-            );
+            self.report.at(join(at, "name"), format!("{name:?} is not valid: {}", syntax::LABEL_NAME));
             return false;
         }
         if name == INIT_CONTAINER {
-            self.report.at(
-                join(at, "name"),
-                format!("{name:?} is the injector's own, choose another name"),
-            );
+            self.report.at(join(at, "name"), format!("{name:?} is the injector's own, choose another name"));
             return false;
         }
         true
@@ -235,17 +206,12 @@ impl Reader<'_> {
             let name = name_of(volume);
             let at_name = join(&at, "name");
             if !syntax::is_label_name(name) {
-                self.report
-                    .at(at_name, format!("{name:?} is not valid: {}", syntax::LABEL_NAME));
+                self.report.at(at_name, format!("{name:?} is not valid: {}", syntax::LABEL_NAME));
             } else if name.starts_with(OBJECT_PREFIX) {
-                self.report.at(
-                    at_name,
-                    format!("{name:?} is the injector's own, choose another name"),
-                );
+                self.report.at(at_name, format!("{name:?} is the injector's own, choose another name"));
             } else if name.starts_with(LOCAL_DIR_PREFIX) {
                 // Spark evaluated its own volumes before it sent the pod; another one would change nothing.
-                self.report
-                    .at(at_name, format!("{name:?} belongs to Spark; use spec.localDirs"));
+                self.report.at(at_name, format!("{name:?} belongs to Spark; use spec.localDirs"));
             } else if self.overlay.volumes.get(name).is_some() {
                 self.report.at(at_name, format!("{name:?} stands here twice"));
             } else {
@@ -297,8 +263,7 @@ impl Reader<'_> {
             }
             let key = clean_path(mount_path);
             if mounts.get(&key).is_some() {
-                self.report
-                    .at(at_path, format!("{mount_path:?} is mounted twice"));
+                self.report.at(at_path, format!("{mount_path:?} is mounted twice"));
                 continue;
             }
             let origin = self.origin(&at);
@@ -327,8 +292,7 @@ impl Reader<'_> {
             if name.is_empty() {
                 self.report.at(join(&at, key), "missing");
             } else if keyed.get(name).is_some() {
-                self.report
-                    .at(join(&at, key), format!("{name:?} stands here twice"));
+                self.report.at(join(&at, key), format!("{name:?} stands here twice"));
             } else {
                 let origin = self.origin(&at);
                 keyed.put(Item::new(name, element.clone(), &origin));
@@ -368,11 +332,7 @@ pub(super) fn check_mount_path(path: &str) -> Result<(), String> {
         && !path.chars().any(char::is_control)
         && !path.split('/').any(|part| part == "..")
         && clean_path(path) != "/";
-    if fine {
-        Ok(())
-    } else {
-        Err(format!("{path:?} cannot be mounted: {ALLOWED}"))
-    }
+    if fine { Ok(()) } else { Err(format!("{path:?} cannot be mounted: {ALLOWED}")) }
 }
 
 /// JSON text of a value that does not depend on the order of its keys.

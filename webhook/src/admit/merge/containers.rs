@@ -34,21 +34,8 @@ fn init_containers(merge: &mut Merge<'_>) -> Result<(), Denial> {
             }
             Some(index) => {
                 let ours: Value = serde_json::from_str(&whole(files, &security)).unwrap_or(Value::Null);
-                require_same(
-                    merge,
-                    "initContainers",
-                    index,
-                    &ours,
-                    INIT_CONTAINER,
-                    &files.origin,
-                )?;
-                merge.note_value(
-                    Action::Unchanged,
-                    "init container",
-                    INIT_CONTAINER,
-                    "",
-                    &files.origin,
-                );
+                require_same(merge, "initContainers", index, &ours, INIT_CONTAINER, &files.origin)?;
+                merge.note_value(Action::Unchanged, "init container", INIT_CONTAINER, "", &files.origin);
                 next = index + 1;
             }
         }
@@ -62,14 +49,7 @@ fn init_containers(merge: &mut Merge<'_>) -> Result<(), Denial> {
                 next += 1;
             }
             Some(index) => {
-                require_same(
-                    merge,
-                    "initContainers",
-                    index,
-                    &item.value,
-                    &item.key,
-                    &item.origin,
-                )?;
+                require_same(merge, "initContainers", index, &item.value, &item.key, &item.origin)?;
                 merge.note(Action::Unchanged, "init container", item);
                 next = next.max(index + inserted.len() + 1);
             }
@@ -79,17 +59,13 @@ fn init_containers(merge: &mut Merge<'_>) -> Result<(), Denial> {
         merge.patch.add("/spec/initContainers".to_owned(), "[]");
     }
     for (index, pieces) in inserted {
-        merge
-            .patch
-            .add_pieces(format!("/spec/initContainers/{index}"), pieces);
+        merge.patch.add_pieces(format!("/spec/initContainers/{index}"), pieces);
     }
     Ok(())
 }
 
 fn position(known: &[Named<'_>], name: &str) -> Option<usize> {
-    known
-        .iter()
-        .position(|container| container.name.as_deref() == Some(name))
+    known.iter().position(|container| container.name.as_deref() == Some(name))
 }
 
 /// A container of the pod that has a name of ours must be ours in content.
@@ -101,11 +77,7 @@ fn require_same(
     name: &str,
     origin: &str,
 ) -> Result<(), Denial> {
-    if same(
-        Kind::Container,
-        ours,
-        merge.target.object.at(&format!("/spec/{list}/{index}")),
-    ) {
+    if same(Kind::Container, ours, merge.target.object.at(&format!("/spec/{list}/{index}"))) {
         return Ok(());
     }
     Err(Denial::policy(
@@ -120,10 +92,7 @@ fn require_same(
 /// Our name belongs to the init container alone: a duplicate would be refused later, without a hint at us.
 fn refuse_impostor(merge: &Merge<'_>) -> Result<(), Denial> {
     let containers = merge.target.spec.containers.as_deref().unwrap_or_default();
-    if containers
-        .iter()
-        .any(|container| container.name.as_deref() == Some(INIT_CONTAINER))
-    {
+    if containers.iter().any(|container| container.name.as_deref() == Some(INIT_CONTAINER)) {
         return Err(Denial::policy(
             "container_conflict",
             format!(
@@ -135,14 +104,10 @@ fn refuse_impostor(merge: &Merge<'_>) -> Result<(), Denial> {
 }
 
 fn whole(files: &FilesPlan, security: &str) -> String {
-    format!(
-        "{}\"securityContext\":{security},{}",
-        files.head,
-        files.tail.json()
-    )
+    format!("{}\"securityContext\":{security},{}", files.head, files.tail.json())
 }
 
-fn pieces<'a>(files: &'a FilesPlan, security: String) -> Vec<Piece<'a>> {
+fn pieces(files: &FilesPlan, security: String) -> Vec<Piece<'_>> {
     vec![
         Piece::Text((&*files.head).into()),
         Piece::Text("\"securityContext\":".into()),
@@ -158,22 +123,11 @@ fn security_context(merge: &Merge<'_>) -> Value {
     let container = value_of(merge.target.spark.security_context);
     let pod = value_of(merge.target.spec.security_context);
     let own = |context: &Value, key: &str| context.get(key).and_then(Value::as_u64);
-    let wanted = |key: &str| {
-        overlay
-            .spark
-            .security
-            .get(key)
-            .and_then(|item| item.value.as_u64())
-    };
+    let wanted = |key: &str| overlay.spark.security.get(key).and_then(|item| item.value.as_u64());
     let in_container = |key: &str| own(&container, key).or_else(|| wanted(key));
     let user = in_container("runAsUser")
         .or_else(|| own(&pod, "runAsUser"))
-        .or_else(|| {
-            overlay
-                .pod_security
-                .get("runAsUser")
-                .and_then(|item| item.value.as_u64())
-        })
+        .or_else(|| overlay.pod_security.get("runAsUser").and_then(|item| item.value.as_u64()))
         // Root may read whatever another user wrote, and must not be the user of a container that is to be non-root.
         .filter(|user| *user != 0)
         .unwrap_or(SPARK_USER);
@@ -196,9 +150,7 @@ fn sidecars(merge: &mut Merge<'_>) -> Result<(), Denial> {
     let known = merge.target.spec.containers.as_deref().unwrap_or_default();
     let mut edit = ListEdit::new("/spec/containers", true);
     for item in &plan.overlay.sidecars {
-        let index = known
-            .iter()
-            .position(|container| container.name.as_deref() == Some(item.key.as_str()));
+        let index = known.iter().position(|container| container.name.as_deref() == Some(item.key.as_str()));
         match index {
             None => {
                 edit.push(&mut merge.patch, &*item.json);

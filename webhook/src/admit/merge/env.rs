@@ -9,13 +9,7 @@ pub(super) fn env(merge: &mut Merge<'_>) -> Result<(), Denial> {
     let plan = merge.plan;
     let own = merge.target.spark.env.as_deref().unwrap_or_default();
     let role_name = plan.role_variable.as_ref().map(|item| item.key.as_str());
-    for item in plan
-        .overlay
-        .spark
-        .env
-        .iter()
-        .filter(|item| Some(item.key.as_str()) != role_name)
-    {
+    for item in plan.overlay.spark.env.iter().filter(|item| Some(item.key.as_str()) != role_name) {
         match own.iter().find(|variable| is_named(variable, &item.key)) {
             None => {
                 merge.env.push(&mut merge.patch, &*item.json);
@@ -57,10 +51,7 @@ fn value_text<'v>(variable: &'v EnvVar<'_>) -> &'v str {
 }
 
 fn item_text(item: &Item) -> &str {
-    item.value
-        .get("value")
-        .and_then(serde_json::Value::as_str)
-        .unwrap_or_default()
+    item.value.get("value").and_then(serde_json::Value::as_str).unwrap_or_default()
 }
 
 /// Every entry of that name is ours: of several, the last one wins in the container.
@@ -68,17 +59,9 @@ fn set_role<'a>(merge: &mut Merge<'a>, item: &'a Item) {
     let own = merge.target.spark.env.as_deref().unwrap_or_default();
     let path = format!("{}/env", merge.target.spark_path());
     let mut action = Action::Added;
-    for (index, variable) in own
-        .iter()
-        .enumerate()
-        .filter(|(_, variable)| is_named(variable, &item.key))
-    {
+    for (index, variable) in own.iter().enumerate().filter(|(_, variable)| is_named(variable, &item.key)) {
         if is_equal(variable, item) {
-            action = if action == Action::Replaced {
-                action
-            } else {
-                Action::Unchanged
-            };
+            action = if action == Action::Replaced { action } else { Action::Unchanged };
         } else {
             merge.patch.replace(format!("{path}/{index}"), &*item.json);
             action = Action::Replaced;

@@ -18,10 +18,7 @@ pub(super) fn local_dirs(merge: &mut Merge<'_>) -> Result<(), Denial> {
         return Ok(());
     }
     let volumes = merge.target.spec.volumes.as_deref().unwrap_or_default();
-    let mut of_spark = volumes
-        .iter()
-        .enumerate()
-        .filter(|(_, volume)| is_local_dir(volume));
+    let mut of_spark = volumes.iter().enumerate().filter(|(_, volume)| is_local_dir(volume));
     let mut further = Vec::new();
     for dir in &plan.local_dirs {
         match of_spark.next() {
@@ -40,10 +37,7 @@ pub(super) fn local_dirs(merge: &mut Merge<'_>) -> Result<(), Denial> {
 }
 
 fn is_local_dir(volume: &Volume<'_>) -> bool {
-    volume
-        .name
-        .as_deref()
-        .is_some_and(|name| name.starts_with(LOCAL_DIR_PREFIX))
+    volume.name.as_deref().is_some_and(|name| name.starts_with(LOCAL_DIR_PREFIX))
 }
 
 /// The volume that Spark would have been given.
@@ -59,9 +53,7 @@ fn replace_source<'a>(merge: &mut Merge<'a>, dir: &'a LocalDirPlan, index: usize
     let action = if merge.is_same_volume(index, &ours) {
         Action::Unchanged
     } else if is_default_empty_dir(volume) {
-        merge
-            .patch
-            .replace(format!("/spec/volumes/{index}"), ours.to_string());
+        merge.patch.replace(format!("/spec/volumes/{index}"), ours.to_string());
         Action::Replaced
     } else {
         Action::Kept
@@ -72,24 +64,13 @@ fn replace_source<'a>(merge: &mut Merge<'a>, dir: &'a LocalDirPlan, index: usize
 /// What Spark makes where nobody asked for anything. `spark.kubernetes.local.dirs.tmpfs` sets a medium: a choice.
 fn is_default_empty_dir(volume: &Volume<'_>) -> bool {
     let source = value_of(volume.empty_dir);
-    source.is_object()
-        && source
-            .get("medium")
-            .and_then(Value::as_str)
-            .is_none_or(str::is_empty)
+    source.is_object() && source.get("medium").and_then(Value::as_str).is_none_or(str::is_empty)
 }
 
 /// Whether the directory is ours, or the pod has something else at its path.
 fn add_directory<'a>(merge: &mut Merge<'a>, dir: &'a LocalDirPlan) -> Result<bool, Denial> {
     let own_mount = |mount: &&Mount<'_>| mount.path() == dir.path;
-    let mounted = merge
-        .target
-        .spark
-        .volume_mounts
-        .as_deref()
-        .unwrap_or_default()
-        .iter()
-        .find(own_mount);
+    let mounted = merge.target.spark.volume_mounts.as_deref().unwrap_or_default().iter().find(own_mount);
     if mounted.is_some_and(|mount| mount.name.as_deref() != Some(dir.volume.as_str())) {
         merge.note_value(Action::Kept, "local directory", &dir.path, "", &dir.origin);
         return Ok(false);
@@ -105,15 +86,9 @@ fn add_directory<'a>(merge: &mut Merge<'a>, dir: &'a LocalDirPlan) -> Result<boo
         Some(_) => return Err(merge.other_volume(&dir.volume, &dir.origin)),
     }
     if mounted.is_none() {
-        let mount = format!(
-            "{{\"mountPath\":{},\"name\":{}}}",
-            quote(&dir.path),
-            quote(&dir.volume)
-        );
+        let mount = format!("{{\"mountPath\":{},\"name\":{}}}", quote(&dir.path), quote(&dir.volume));
         merge.mounts.push(&mut merge.patch, mount);
-        merge
-            .added_mounts
-            .push(Added::own(&dir.path, &dir.volume, &dir.origin));
+        merge.added_mounts.push(Added::own(&dir.path, &dir.volume, &dir.origin));
         action = Action::Added;
     }
     merge.note_value(action, "local directory", &dir.path, "", &dir.origin);
@@ -133,11 +108,8 @@ fn announce<'a>(merge: &mut Merge<'a>, paths: &[&'a str]) {
         .rev()
         .find(|(_, variable)| super::env::is_named(variable, LOCAL_DIRS_VARIABLE));
     let Some((index, variable)) = variable else {
-        let entry = format!(
-            "{{\"name\":{},\"value\":{}}}",
-            quote(LOCAL_DIRS_VARIABLE),
-            quote(&paths.join(","))
-        );
+        let entry =
+            format!("{{\"name\":{},\"value\":{}}}", quote(LOCAL_DIRS_VARIABLE), quote(&paths.join(",")));
         merge.env.push(&mut merge.patch, entry);
         merge.note_value(Action::Added, "env", LOCAL_DIRS_VARIABLE, "", "spec.localDirs");
         return;

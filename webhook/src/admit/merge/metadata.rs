@@ -7,56 +7,24 @@ use crate::admit::pod::TextMap;
 use crate::api::names::STATUS_ANNOTATION;
 
 pub(super) fn labels(merge: &mut Merge<'_>) -> Result<(), Denial> {
-    let present = merge
-        .target
-        .pod
-        .metadata()
-        .and_then(|metadata| metadata.labels.as_ref());
+    let present = merge.target.pod.metadata().and_then(|metadata| metadata.labels.as_ref());
     let mut edit = MapEdit::new("/metadata/labels", present.is_some());
-    add_absent(
-        merge,
-        &mut edit,
-        &merge.plan.overlay.labels,
-        present,
-        "label",
-        "labels",
-    )?;
+    add_absent(merge, &mut edit, &merge.plan.overlay.labels, present, "label", "labels")?;
     edit.finish(&mut merge.patch);
     Ok(())
 }
 
 pub(super) fn annotations(merge: &mut Merge<'_>) -> Result<(), Denial> {
     let plan = merge.plan;
-    let present = merge
-        .target
-        .pod
-        .metadata()
-        .and_then(|metadata| metadata.annotations.as_ref());
+    let present = merge.target.pod.metadata().and_then(|metadata| metadata.annotations.as_ref());
     let mut edit = MapEdit::new("/metadata/annotations", present.is_some());
-    add_absent(
-        merge,
-        &mut edit,
-        &plan.overlay.annotations,
-        present,
-        "annotation",
-        "annotations",
-    )?;
+    add_absent(merge, &mut edit, &plan.overlay.annotations, present, "annotation", "annotations")?;
     // Authoritative: a pod that brings a status of its own would otherwise claim what it was not given.
     let status = merge.target.pod.annotation(STATUS_ANNOTATION);
     if status != Some(plan.status.as_str()) {
-        let action = if status.is_none() {
-            Action::Added
-        } else {
-            Action::Replaced
-        };
+        let action = if status.is_none() { Action::Added } else { Action::Replaced };
         edit.set(&mut merge.patch, STATUS_ANNOTATION, quote(&plan.status));
-        merge.note_value(
-            action,
-            "annotation",
-            STATUS_ANNOTATION,
-            &plan.status,
-            "spark-injector",
-        );
+        merge.note_value(action, "annotation", STATUS_ANNOTATION, &plan.status, "spark-injector");
     }
     edit.finish(&mut merge.patch);
     Ok(())

@@ -4,6 +4,8 @@
 //! a field is one function. A rule reads the pod as it was sent and appends operations; none reads what another
 //! one appended, except through the lists that they share.
 
+#![allow(clippy::unnecessary_wraps, reason = "every rule has the one signature of `Rule`")]
+
 mod containers;
 mod env;
 mod lists;
@@ -51,17 +53,12 @@ pub(super) struct LazyObject<'a> {
 impl<'a> LazyObject<'a> {
     /// The object of which this is the text.
     pub(super) fn new(json: &'a str) -> Self {
-        Self {
-            json,
-            value: OnceCell::new(),
-        }
+        Self { json, value: OnceCell::new() }
     }
 
     /// A part of the object, null if absent.
     pub(super) fn at(&self, pointer: &str) -> &Value {
-        let value = self
-            .value
-            .get_or_init(|| serde_json::from_str(self.json).unwrap_or(Value::Null));
+        let value = self.value.get_or_init(|| serde_json::from_str(self.json).unwrap_or(Value::Null));
         value.pointer(pointer).unwrap_or(&Value::Null)
     }
 }
@@ -191,10 +188,7 @@ pub(super) fn merge<'a>(
         place,
         patch: Patch::default(),
         volumes: ListEdit::new("/spec/volumes", target.spec.volumes.is_some()),
-        mounts: ListEdit::new(
-            format!("{spark}/volumeMounts"),
-            target.spark.volume_mounts.is_some(),
-        ),
+        mounts: ListEdit::new(format!("{spark}/volumeMounts"), target.spark.volume_mounts.is_some()),
         env: ListEdit::new(format!("{spark}/env"), target.spark.env.is_some()),
         notes: Vec::with_capacity(32),
         added_mounts: Vec::new(),
@@ -202,14 +196,7 @@ pub(super) fn merge<'a>(
     for rule in RULES {
         rule(&mut merge)?;
     }
-    let Merge {
-        mut patch,
-        volumes,
-        mounts,
-        env,
-        notes,
-        ..
-    } = merge;
+    let Merge { mut patch, volumes, mounts, env, notes, .. } = merge;
     volumes.finish(&mut patch);
     mounts.finish(&mut patch);
     env.finish(&mut patch);
@@ -225,13 +212,7 @@ impl Target<'_> {
 
 impl<'a> Merge<'a> {
     fn note(&mut self, action: Action, field: &'static str, item: &'a Item) {
-        self.notes.push(NoteRef {
-            action,
-            field,
-            key: &item.key,
-            value: &item.json,
-            origin: &item.origin,
-        });
+        self.notes.push(NoteRef { action, field, key: &item.key, value: &item.json, origin: &item.origin });
     }
 
     fn note_value(
@@ -242,13 +223,7 @@ impl<'a> Merge<'a> {
         value: &'a str,
         origin: &'a str,
     ) {
-        self.notes.push(NoteRef {
-            action,
-            field,
-            key,
-            value,
-            origin,
-        });
+        self.notes.push(NoteRef { action, field, key, value, origin });
     }
 
     /// The pod has a value of its own that differs: refused where the field is enforced, else kept and noted.

@@ -5,8 +5,8 @@
 //! paths; what lies inside one of our own mounts gets its mount point from init-sync.
 
 use super::{Action, Denial, Merge};
-use crate::admit::plan::{FilesPlan, Item};
-use crate::admit::pod::{Mount, is_below};
+use crate::admit::plan::Item;
+use crate::admit::pod::{Mount, Volume, is_below};
 use crate::api::names::FILES_VOLUME;
 
 /// A mount that this patch adds.
@@ -21,27 +21,12 @@ pub(super) struct Added<'a> {
 impl<'a> Added<'a> {
     /// A writable mount of a whole volume.
     pub(super) fn own(path: &'a str, volume: &'a str, origin: &'a str) -> Self {
-        Self {
-            path,
-            volume,
-            read_only: false,
-            origin,
-        }
+        Self { path, volume, read_only: false, origin }
     }
 
     fn of(item: &'a Item) -> Self {
-        let flag = |key: &str| {
-            item.value
-                .get(key)
-                .and_then(serde_json::Value::as_bool)
-                .unwrap_or_default()
-        };
-        Self {
-            path: &item.key,
-            volume: volume_of(item),
-            read_only: flag("readOnly"),
-            origin: &item.origin,
-        }
+        let flag = |key: &str| item.value.get(key).and_then(serde_json::Value::as_bool).unwrap_or_default();
+        Self { path: &item.key, volume: volume_of(item), read_only: flag("readOnly"), origin: &item.origin }
     }
 }
 
@@ -50,10 +35,7 @@ fn volume_of(item: &Item) -> &str {
 }
 
 fn text_of<'v>(item: &'v Item, key: &str) -> &'v str {
-    item.value
-        .get(key)
-        .and_then(serde_json::Value::as_str)
-        .unwrap_or_default()
+    item.value.get(key).and_then(serde_json::Value::as_str).unwrap_or_default()
 }
 
 pub(super) fn mounts(merge: &mut Merge<'_>) -> Result<(), Denial> {
@@ -80,61 +62,64 @@ fn is_equal(mount: &Mount<'_>, item: &Item) -> bool {
         && mount.read_only.unwrap_or_default() == Added::of(item).read_only
 }
 
+/// A mount around another one, whoever it belongs to.
+struct Outer<'o> {
+    path: &'o str,
+    volume: &'o str,
+    read_only: bool,
+    /// `the pod's own`, or the line of the profile.
+    owner: &'o str,
+}
+
 /// Refuses a mount point that the runtime could not make, where we are one of the two.
 fn check_nesting(merge: &Merge<'_>, own: &[Mount<'_>]) -> Result<(), Denial> {
-    let files = merge.plan.files.as_ref();
     let own: Vec<(String, &Mount<'_>)> = own.iter().map(|mount| (mount.path(), mount)).collect();
     for added in &merge.added_mounts {
+        let of_pod = own.iter().map(|(path, mount)| Outer {
+            path,
+            volume: mount.name.as_deref().unwrap_or_default(),
+            read_only: mount.read_only.unwrap_or_default(),
+            owner: "the pod's own",
+        });
+        let of_profile = merge.added_mounts.iter().map(|outer| Outer {
+            path: outer.path,
+            volume: outer.volume,
+            read_only: outer.read_only,
+            owner: outer.origin,
+        });
         // The innermost mount around a path is the one in which its mount point is made.
-        let around_own = own
-            .iter()
-            .filter(|(path, _)| is_below(added.path, path))
-            .max_by_key(|(path, _)| path.len());
-        let around_added = merge
-            .added_mounts
-            .iter()
-            .filter(|outer| is_below(added.path, outer.path))
-            .max_by_key(|outer| outer.path.len());
-        if let Some((outer, mount)) = around_own
-            && around_added.is_none_or(|added| added.path.len() < outer.len())
-        {
-            check_inside_own(merge, added, outer, mount)?;
+        let around = of_pod.chain(of_profile).filter(|outer| is_below(added.path, outer.path));
+        if let Some(outer) = around.max_by_key(|outer| outer.path.len()) {
+            check_ours_inside(merge, added, &outer)?;
         }
         if added.volume == FILES_VOLUME || added.read_only {
-            check_own_inside(merge, files, added, &own)?;
+            check_own_inside(merge, added, &own)?;
         }
     }
     Ok(())
 }
 
-/// Ours inside the pod's.
-fn check_inside_own(
-    merge: &Merge<'_>,
-    added: &Added<'_>,
-    outer: &str,
-    mount: &Mount<'_>,
-) -> Result<(), Denial> {
-    let name = mount.name.as_deref().unwrap_or_default();
-    let files = merge.plan.files.as_ref();
-    if name == FILES_VOLUME && is_mount_point(files, added.path) {
+/// Ours inside another mount.
+fn check_ours_inside(merge: &Merge<'_>, added: &Added<'_>, outer: &Outer<'_>) -> Result<(), Denial> {
+    if outer.volume == FILES_VOLUME && is_mount_point(merge, added.path) {
         return Ok(());
     }
     let volumes = merge.target.spec.volumes.as_deref().unwrap_or_default();
     let kind = volumes
         .iter()
-        .find(|volume| volume.name.as_deref() == Some(name))
-        .and_then(|volume| volume.read_only_kind());
-    let read_only = mount.read_only.unwrap_or_default().then_some("read-only");
-    let Some(kind) = kind.or(read_only) else {
-        return Ok(());
-    };
+        .find(|volume| volume.name.as_deref() == Some(outer.volume))
+        .and_then(Volume::read_only_kind);
+    let Some(kind) = kind.or(outer.read_only.then_some("read-only")) else { return Ok(()) };
     Err(Denial::unprocessable(
         "nested_mount",
         format!(
-            "{} is to be mounted at {} ({}), inside the pod's own {kind} mount of volume {name} at {outer}, where no mount point can be made; mount one of them elsewhere",
+            "{} is to be mounted at {} ({}), inside {} {kind} mount of volume {} at {}, where no mount point can be made; mount one of them elsewhere",
             describe(added),
             added.path,
-            added.origin
+            added.origin,
+            outer.owner,
+            outer.volume,
+            outer.path
         ),
     ))
 }
@@ -142,7 +127,6 @@ fn check_inside_own(
 /// The pod's inside ours.
 fn check_own_inside(
     merge: &Merge<'_>,
-    files: Option<&FilesPlan>,
     added: &Added<'_>,
     own: &[(String, &Mount<'_>)],
 ) -> Result<(), Denial> {
@@ -150,7 +134,7 @@ fn check_own_inside(
         let closer = |path: &str| is_below(inner, path) && is_below(path, added.path);
         let shielded = own.iter().any(|(path, _)| closer(path))
             || merge.added_mounts.iter().any(|other| closer(other.path));
-        if shielded || is_mount_point(files, inner) {
+        if shielded || is_mount_point(merge, inner) {
             continue;
         }
         return Err(Denial::unprocessable(
@@ -168,14 +152,10 @@ fn check_own_inside(
     Ok(())
 }
 
-fn is_mount_point(files: Option<&FilesPlan>, path: &str) -> bool {
-    files.is_some_and(|files| files.mount_points.iter().any(|point| point == path))
+fn is_mount_point(merge: &Merge<'_>, path: &str) -> bool {
+    merge.plan.files.as_ref().is_some_and(|files| files.mount_points.iter().any(|point| point == path))
 }
 
 fn describe(added: &Added<'_>) -> String {
-    if added.volume == FILES_VOLUME {
-        "a files entry".to_owned()
-    } else {
-        format!("volume {}", added.volume)
-    }
+    if added.volume == FILES_VOLUME { "a files entry".to_owned() } else { format!("volume {}", added.volume) }
 }

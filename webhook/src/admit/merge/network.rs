@@ -24,21 +24,10 @@ pub(super) fn host_aliases(merge: &mut Merge<'_>) -> Result<(), Denial> {
             merge.note(Action::Added, "hostAlias", item);
             continue;
         };
-        let is_known = |name: &str| {
-            entries
-                .iter()
-                .any(|alias| hostnames(alias).any(|known| known == name))
-        };
+        let is_known = |name: &str| entries.iter().any(|alias| hostnames(alias).any(|known| known == name));
         let missing: Vec<&str> = hostnames(&item.value).filter(|name| !is_known(name)).collect();
-        let action = if missing.is_empty() {
-            Action::Unchanged
-        } else {
-            Action::Added
-        };
-        let list = known
-            .get(first)
-            .and_then(|alias| alias.get("hostnames"))
-            .is_some_and(Value::is_array);
+        let action = if missing.is_empty() { Action::Unchanged } else { Action::Added };
+        let list = known.get(first).and_then(|alias| alias.get("hostnames")).is_some_and(Value::is_array);
         let mut names = ListEdit::new(format!("/spec/hostAliases/{first}/hostnames"), list);
         for name in missing {
             names.push(&mut merge.patch, quote(name));

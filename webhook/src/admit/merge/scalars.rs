@@ -88,44 +88,24 @@ pub(super) fn security_and_resources(merge: &mut Merge<'_>) -> Result<(), Denial
     let overlay = &merge.plan.overlay;
     let target = merge.target;
     let spark = target.spark_path();
-    let pod_security = Fields {
-        enforced_as: "securityContext",
-        field: "pod securityContext",
-    };
+    let pod_security = Fields { enforced_as: "securityContext", field: "pod securityContext" };
     pod_security.set(
         merge,
         "/spec/securityContext".to_owned(),
         &overlay.pod_security,
         target.spec.security_context,
     )?;
-    let security = Fields {
-        enforced_as: "securityContext",
-        field: "securityContext",
-    };
+    let security = Fields { enforced_as: "securityContext", field: "securityContext" };
     security.set(
         merge,
         format!("{spark}/securityContext"),
         &overlay.spark.security,
         target.spark.security_context,
     )?;
-    let lifecycle = Fields {
-        enforced_as: "lifecycle",
-        field: "lifecycle",
-    };
-    lifecycle.set(
-        merge,
-        format!("{spark}/lifecycle"),
-        &overlay.spark.lifecycle,
-        target.spark.lifecycle,
-    )?;
+    let lifecycle = Fields { enforced_as: "lifecycle", field: "lifecycle" };
+    lifecycle.set(merge, format!("{spark}/lifecycle"), &overlay.spark.lifecycle, target.spark.lifecycle)?;
     let ports = merge.target.spark.ports;
-    super::lists::append_unequal(
-        merge,
-        format!("{spark}/ports"),
-        &overlay.spark.ports,
-        ports,
-        "port",
-    );
+    super::lists::append_unequal(merge, format!("{spark}/ports"), &overlay.spark.ports, ports, "port");
     resources(merge, &format!("{spark}/resources"))
 }
 
@@ -186,16 +166,8 @@ fn resources(merge: &mut Merge<'_>, path: &str) -> Result<(), Denial> {
     }
     for (section, wanted) in [("requests", &overlay.requests), ("limits", &overlay.limits)] {
         let known = known.get(section).unwrap_or(&Value::Null);
-        let fields = Fields {
-            enforced_as: "resources",
-            field: section,
-        };
-        fields.set_in(
-            merge,
-            MapEdit::new(format!("{path}/{section}"), known.is_object()),
-            wanted,
-            known,
-        )?;
+        let fields = Fields { enforced_as: "resources", field: section };
+        fields.set_in(merge, MapEdit::new(format!("{path}/{section}"), known.is_object()), wanted, known)?;
     }
     Ok(())
 }

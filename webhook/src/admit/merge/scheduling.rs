@@ -47,9 +47,8 @@ pub(super) fn node_selector(merge: &mut Merge<'_>) -> Result<(), Denial> {
         }
     }
     let mut edit = MapEdit::new("/spec/nodeSelector", own.is_some());
-    let from_namespace = namespace
-        .iter()
-        .map(|(key, value)| (key, value.as_str(), place.selector.origin.as_str()));
+    let from_namespace =
+        namespace.iter().map(|(key, value)| (key, value.as_str(), place.selector.origin.as_str()));
     let from_profile = wanted
         .iter()
         .filter(|item| !namespace.contains_key(&item.key))
@@ -84,9 +83,7 @@ fn check_whitelist(merge: &Merge<'_>) -> Result<(), Denial> {
         return Ok(());
     };
     let own = merge.target.spec.node_selector.as_ref();
-    let own = own
-        .into_iter()
-        .flat_map(|own| own.iter().map(|(key, value)| (key, value, "the pod")));
+    let own = own.into_iter().flat_map(|own| own.iter().map(|(key, value)| (key, value, "the pod")));
     let namespace = merge.place.selector.selector.iter().flatten();
     let namespace =
         namespace.map(|(key, value)| (key.as_str(), value.as_str(), merge.place.selector.origin.as_str()));
@@ -113,23 +110,15 @@ fn describe_allowed(allowed: &BTreeMap<String, Vec<String>>) -> String {
     if allowed.is_empty() {
         return "no key at all".to_owned();
     }
-    let keys: Vec<String> = allowed
-        .iter()
-        .map(|(key, values)| format!("{key} in ({})", values.join(", ")))
-        .collect();
+    let keys: Vec<String> =
+        allowed.iter().map(|(key, values)| format!("{key} in ({})", values.join(", "))).collect();
     keys.join("; ")
 }
 
 pub(super) fn tolerations(merge: &mut Merge<'_>) -> Result<(), Denial> {
     let plan = merge.plan;
     let present = merge.target.spec.tolerations;
-    append_unequal(
-        merge,
-        "/spec/tolerations".to_owned(),
-        &plan.overlay.tolerations,
-        present,
-        "toleration",
-    );
+    append_unequal(merge, "/spec/tolerations".to_owned(), &plan.overlay.tolerations, present, "toleration");
     Ok(())
 }
 
@@ -137,13 +126,7 @@ pub(super) fn topology_spread(merge: &mut Merge<'_>) -> Result<(), Denial> {
     let plan = merge.plan;
     let present = merge.target.spec.topology_spread_constraints;
     let path = "/spec/topologySpreadConstraints".to_owned();
-    append_unequal(
-        merge,
-        path,
-        &plan.overlay.topology_spread,
-        present,
-        "topologySpreadConstraint",
-    );
+    append_unequal(merge, path, &plan.overlay.topology_spread, present, "topologySpreadConstraint");
     Ok(())
 }
 
@@ -181,37 +164,26 @@ fn enforce_affinity<'a>(merge: &mut Merge<'a>, item: &'a Item, theirs: &Value) {
     let conjunction: Vec<Value> = if known.is_empty() {
         ours.to_vec()
     } else {
-        known
-            .iter()
-            .flat_map(|theirs| ours.iter().map(move |ours| both(theirs, ours)))
-            .collect()
+        known.iter().flat_map(|theirs| ours.iter().map(move |ours| both(theirs, ours))).collect()
     };
     let required = json!({ "nodeSelectorTerms": conjunction });
     let field = "requiredDuringSchedulingIgnoredDuringExecution";
     let (path, value) = match theirs.get("nodeAffinity").filter(|node| node.is_object()) {
         Some(_) => (format!("/spec/affinity/nodeAffinity/{field}"), required),
-        None => (
-            "/spec/affinity/nodeAffinity".to_owned(),
-            json!({ field: required }),
-        ),
+        None => ("/spec/affinity/nodeAffinity".to_owned(), json!({ field: required })),
     };
     merge.patch.add(path, value.to_string());
     merge.note(Action::Replaced, "", item);
 }
 
 fn terms(affinity: &Value) -> &[Value] {
-    affinity
-        .pointer(REQUIRED)
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
+    affinity.pointer(REQUIRED).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 const PARTS: [&str; 2] = ["matchExpressions", "matchFields"];
 
 fn expressions<'v>(term: &'v Value, part: &str) -> &'v [Value] {
-    term.get(part)
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
+    term.get(part).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 /// An empty term matches no node, and so does its conjunction with anything.
@@ -222,9 +194,7 @@ fn is_empty_term(term: &Value) -> bool {
 fn contains_term(term: &Value, ours: &Value) -> bool {
     PARTS.iter().all(|part| {
         let known = expressions(term, part);
-        expressions(ours, part)
-            .iter()
-            .all(|ours| known.iter().any(|known| same(Kind::Plain, ours, known)))
+        expressions(ours, part).iter().all(|ours| known.iter().any(|known| same(Kind::Plain, ours, known)))
     })
 }
 
@@ -234,11 +204,8 @@ fn both(theirs: &Value, ours: &Value) -> Value {
     }
     let mut term = serde_json::Map::new();
     for part in PARTS {
-        let all: Vec<Value> = expressions(theirs, part)
-            .iter()
-            .chain(expressions(ours, part))
-            .cloned()
-            .collect();
+        let all: Vec<Value> =
+            expressions(theirs, part).iter().chain(expressions(ours, part)).cloned().collect();
         if !all.is_empty() {
             term.insert(part.to_owned(), Value::Array(all));
         }

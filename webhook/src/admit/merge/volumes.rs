@@ -37,18 +37,12 @@ impl Merge<'_> {
     /// Position of a volume of the pod.
     pub(super) fn volume_index(&self, name: &str) -> Option<usize> {
         let volumes = self.target.spec.volumes.as_deref().unwrap_or_default();
-        volumes
-            .iter()
-            .position(|volume| volume.name.as_deref() == Some(name))
+        volumes.iter().position(|volume| volume.name.as_deref() == Some(name))
     }
 
     /// Whether a volume of the pod is what we would add.
     pub(super) fn is_same_volume(&self, index: usize, ours: &Value) -> bool {
-        same(
-            Kind::Volume,
-            ours,
-            self.target.object.at(&format!("/spec/volumes/{index}")),
-        )
+        same(Kind::Volume, ours, self.target.object.at(&format!("/spec/volumes/{index}")))
     }
 
     /// The refusal of a volume that has a name of ours.
