@@ -1,6 +1,11 @@
 //! What the user typed, as it was typed. [`Inputs`] turns the shared flags into what the program needs; every flag has
 //! an environment variable beside it. Nothing is read or done here.
 
+#![allow(
+    clippy::doc_markdown,
+    reason = "these comments are printed as help texts, where backticks are noise"
+)]
+
 mod help;
 mod serve;
 

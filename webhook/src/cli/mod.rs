@@ -3,6 +3,7 @@
 mod exit;
 mod explain;
 mod inject;
+mod judge;
 mod objects;
 mod output;
 mod secrets;
@@ -58,10 +59,7 @@ struct Compiled {
 
 impl Compiled {
     fn new(inputs: &Inputs) -> Result<Self, Failure> {
-        let load = inputs
-            .directory
-            .load()
-            .map_err(|unreadable| Failure::Unusable(unreadable.to_string()))?;
+        let load = inputs.directory.load().map_err(|unreadable| Failure::Unusable(unreadable.to_string()))?;
         let catalog = Catalog::compile(&load.snapshot, &inputs.settings, None);
         Ok(Self { catalog, load })
     }
@@ -76,19 +74,8 @@ impl Compiled {
         if self.catalog.knows_namespace(namespace) {
             return Ok(());
         }
-        let known: Vec<&str> = self
-            .load
-            .snapshot
-            .namespaces
-            .keys()
-            .map(String::as_str)
-            .take(10)
-            .collect();
-        let known = if known.is_empty() {
-            "none".to_owned()
-        } else {
-            known.join(", ")
-        };
+        let known: Vec<&str> = self.load.snapshot.namespaces.keys().map(String::as_str).take(10).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         Err(Failure::Unusable(format!(
             "namespace `{namespace}` is not in the sources (there: {known}); add a document of kind Namespace to --from"
         )))

@@ -23,14 +23,6 @@ impl Printed {
         Ok(Self(documents.join("---\n")))
     }
 
-    /// One JSON object; several of them become one List.
-    pub(super) fn json(objects: &[Value]) -> Result<Self, Failure> {
-        match objects {
-            [object] => Self::pretty(object),
-            _ => Self::list(objects),
-        }
-    }
-
     /// One JSON List, however many objects there are.
     pub(super) fn list(objects: &[Value]) -> Result<Self, Failure> {
         Self::pretty(&serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": objects }))
@@ -92,17 +84,7 @@ mod tests {
         let text = yaml(&object).unwrap();
         assert_eq!(parse(text.as_bytes(), Format::Yaml).unwrap(), [object], "{text}");
         // kubectl reads YAML 1.1, where these are no strings without quotes.
-        for word in [
-            "yes",
-            "on",
-            "0440",
-            "1e3",
-            "y",
-            "N",
-            "2026-01-01",
-            "12:30:45",
-            "1_000",
-        ] {
+        for word in ["yes", "on", "0440", "1e3", "y", "N", "2026-01-01", "12:30:45", "1_000"] {
             let bare = format!("- {word}\n");
             assert!(!text.contains(&bare), "{word} is not quoted in\n{text}");
         }

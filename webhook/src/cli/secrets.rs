@@ -6,11 +6,7 @@ use super::output::{self, Printed};
 use crate::args::{Inputs, SecretsArgs, SecretsOutput};
 
 pub(super) fn run(args: SecretsArgs) -> Result<(), Failure> {
-    let SecretsArgs {
-        inputs,
-        namespace,
-        output,
-    } = args;
+    let SecretsArgs { inputs, namespace, output } = args;
     let compiled = Compiled::new(&Inputs::from(inputs))?;
     if let Some(namespace) = &namespace {
         compiled.require_namespace(namespace)?;

@@ -35,22 +35,14 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         TlsVersion::V1_2 => Protocols::Tls12And13,
         TlsVersion::V1_3 => Protocols::Tls13,
     };
-    let times = DrainTimes {
-        quiet: drain_quiet,
-        min: drain_min,
-        max: drain_max,
-    };
+    let times = DrainTimes { quiet: drain_quiet, min: drain_min, max: drain_max };
     if times.max < times.min || times.max < times.quiet {
         let message = "--drain-max has to be at least as long as --drain-min and --drain-quiet";
         return Err(Failure::Unusable(message.to_owned()));
     }
     start_logging();
     let Inputs { directory, settings } = Inputs::from(inputs);
-    let pair = Pair {
-        certificate: tls_cert,
-        key: tls_key,
-        protocols,
-    };
+    let pair = Pair { certificate: tls_cert, key: tls_key, protocols };
     let (reloader, credentials) =
         Reloader::start(pair, SystemTime::now()).map_err(|error| Failure::Unusable(error.to_string()))?;
     let (inputs, first) =
@@ -62,25 +54,14 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     report_reload(&first, &metrics);
     let catalog = inputs.catalog();
     let tls = RustlsConfig::from_config(credentials.config);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(internal)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(internal)?;
     runtime.block_on(async {
         // Before anybody is told that we listen: a signal must never find the default action.
         let stop = listen_to_signals()?;
         tokio::spawn(keep_inputs(inputs, poll, Arc::clone(&metrics)));
-        tokio::spawn(keep_certificate(
-            reloader,
-            tls_poll,
-            tls.clone(),
-            Arc::clone(&metrics),
-        ));
+        tokio::spawn(keep_certificate(reloader, tls_poll, tls.clone(), Arc::clone(&metrics)));
         announce(bound.addresses().map_err(internal)?)?;
-        bound
-            .serve(catalog, metrics, tls, times, stop)
-            .await
-            .map_err(internal)
+        bound.serve(catalog, metrics, tls, times, stop).await.map_err(internal)
     })?;
     // A look at the inputs may be under way on another thread; nobody needs its result.
     runtime.shutdown_background();
@@ -167,29 +148,21 @@ async fn keep_inputs(mut inputs: Watch, every: Duration, metrics: Arc<Metrics>) 
             Change::Kept(unreadable) => {
                 metrics.catalog_reloaded(Reloaded::Error);
                 let problems: Vec<String> = unreadable.0.iter().map(ToString::to_string).collect();
-                tracing::error!(
-                    problems = problems.join("; "),
-                    "inputs unreadable; the last good ones stay"
-                );
+                tracing::error!(problems = problems.join("; "), "inputs unreadable; the last good ones stay");
             }
         }
     }
 }
 
 fn report_reload(reload: &Reload, metrics: &Metrics) {
-    let Reload {
-        appeared,
-        resolved,
-        moved,
-        problems,
-        namespaces,
-    } = reload;
+    let Reload { appeared, resolved, moved, problems, namespaces } = reload;
     metrics.catalog_in_use(*problems, SystemTime::now());
     tracing::info!(namespaces, problems, "profiles compiled");
     for (namespace, profile) in moved {
-        match profile {
-            Some(profile) => tracing::info!(namespace, profile, "namespace served"),
-            None => tracing::warn!(namespace, "namespace opted in, but no profile serves it"),
+        if let Some(profile) = profile {
+            tracing::info!(namespace, profile, "namespace served");
+        } else {
+            tracing::warn!(namespace, "namespace opted in, but no profile serves it");
         }
     }
     for problem in appeared {

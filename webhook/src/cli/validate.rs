@@ -34,7 +34,7 @@ fn summary(compiled: &Compiled) -> String {
     );
     for namespace in compiled.catalog.namespaces() {
         let profile = compiled.catalog.profile_of(namespace).unwrap_or("no profile");
-        lines.push_str(&format!("  {namespace}: {profile}\n"));
+        lines.extend(["  ", namespace, ": ", profile, "\n"]);
     }
     lines
 }

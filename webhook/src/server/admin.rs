@@ -26,28 +26,17 @@ async fn alive() -> &'static str {
 
 async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
     if app.drain.is_draining() {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "not ready: draining, the process is about to end\n",
-        )
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready: draining, the process is about to end\n")
     } else {
         (StatusCode::OK, "ok\n")
     }
 }
 
 async fn metrics(State(app): State<App>) -> impl IntoResponse {
-    match app.metrics.encode() {
-        Ok(text) => {
-            let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            (StatusCode::OK, [(header::CONTENT_TYPE, content_type)], text)
-        }
-        Err(_) => {
-            let message = "the metrics cannot be written\n".to_owned();
-            (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                [(header::CONTENT_TYPE, "text/plain")],
-                message,
-            )
-        }
-    }
+    let openmetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let (status, content_type, text) = app.metrics.encode().map_or_else(
+        |_| (StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "the metrics cannot be written\n".to_owned()),
+        |text| (StatusCode::OK, openmetrics, text),
+    );
+    (status, [(header::CONTENT_TYPE, content_type)], text)
 }

@@ -10,6 +10,10 @@ use http_body_util::BodyExt as _;
 /// as controller-runtime's.
 pub(super) const BODY_LIMIT: usize = 7 * 1024 * 1024;
 
+/// How much of a body that is too large is read and dropped: an answer to a caller that is still writing is lost to it
+/// when the connection is reset. Beyond this nobody is waiting for an answer.
+const DISCARD_LIMIT: usize = 32 * 1024 * 1024;
+
 /// The API server sends a body in one go.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
@@ -26,40 +30,36 @@ pub(super) enum Refusal {
 
 /// Reads a body. Memory is taken as bytes arrive, never because of what a header promises.
 pub(super) async fn read(body: Body, headers: &HeaderMap, uri: &Uri) -> Result<Vec<u8>, Refusal> {
-    let promised = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if promised.is_some_and(|length| length > BODY_LIMIT as u64) {
+    let promised = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if promised.is_some_and(|length: u64| length > DISCARD_LIMIT as u64) {
         return Err(Refusal::TooLarge);
     }
-    tokio::time::timeout(deadline(uri), collect(body))
-        .await
-        .unwrap_or(Err(Refusal::TooSlow))
+    tokio::time::timeout(deadline(uri), collect(body)).await.unwrap_or(Err(Refusal::TooSlow))
 }
 
 async fn collect(mut body: Body) -> Result<Vec<u8>, Refusal> {
     let mut bytes = Vec::new();
+    let mut seen = 0;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Refusal::Broken)?;
-        if let Ok(data) = frame.into_data() {
-            if bytes.len() + data.len() > BODY_LIMIT {
-                return Err(Refusal::TooLarge);
-            }
+        let Ok(data) = frame.map_err(|_| Refusal::Broken)?.into_data() else { continue };
+        seen += data.len();
+        if seen > DISCARD_LIMIT {
+            return Err(Refusal::TooLarge);
+        }
+        if seen > BODY_LIMIT {
+            bytes = Vec::new();
+        } else {
             bytes.extend_from_slice(&data);
         }
     }
-    Ok(bytes)
+    if seen > BODY_LIMIT { Err(Refusal::TooLarge) } else { Ok(bytes) }
 }
 
 /// The API server says in `timeout=5s` when it stops listening; nothing is gained by reading longer.
 fn deadline(uri: &Uri) -> Duration {
-    let parameters = uri.query().unwrap_or_default().split('&');
-    let seconds = parameters
-        .filter_map(|parameter| parameter.strip_prefix("timeout=")?.strip_suffix('s'))
-        .next();
-    let asked = seconds
-        .and_then(|seconds| seconds.parse().ok())
-        .map_or(BODY_TIME, Duration::from_secs);
+    let mut parameters = uri.query().unwrap_or_default().split('&');
+    let seconds = parameters.find_map(|parameter| parameter.strip_prefix("timeout=")?.strip_suffix('s'));
+    let asked = seconds.and_then(|seconds| seconds.parse().ok()).map_or(BODY_TIME, Duration::from_secs);
     asked.clamp(Duration::from_secs(1), BODY_TIME)
 }
 

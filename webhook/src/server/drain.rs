@@ -35,11 +35,7 @@ pub struct DrainTimes {
 
 impl Default for DrainTimes {
     fn default() -> Self {
-        Self {
-            quiet: Duration::from_secs(5),
-            min: Duration::from_secs(10),
-            max: Duration::from_secs(45),
-        }
+        Self { quiet: Duration::from_secs(5), min: Duration::from_secs(10), max: Duration::from_secs(45) }
     }
 }
 
@@ -79,21 +75,19 @@ impl Drain {
     /// Waits until the server is asked to stop and, if gently, until it is quiet. Returns how it was asked last.
     pub(super) async fn wait(&self, mut stop: watch::Receiver<Stop>) -> Stop {
         // A sender that is gone can never ask: then the server stops as if it had asked gently.
-        if stop
-            .wait_for(|asked| *asked != Stop::Serve)
-            .await
-            .is_ok_and(|asked| *asked == Stop::Now)
-        {
+        if stop.wait_for(|asked| *asked != Stop::Serve).await.is_ok_and(|asked| *asked == Stop::Now) {
             return Stop::Now;
         }
         self.draining.store(true, Ordering::Relaxed);
         let started = Instant::now();
+        let hurried = async {
+            if stop.wait_for(|asked| *asked == Stop::Now).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
         tokio::select! {
             () = self.wait_for_quiet(started) => Stop::Gently,
-            asked = stop.wait_for(|asked| *asked == Stop::Now) => match asked {
-                Ok(_) => Stop::Now,
-                Err(_) => { self.wait_for_quiet(started).await; Stop::Gently }
-            },
+            () = hurried => Stop::Now,
         }
     }
 

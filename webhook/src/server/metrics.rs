@@ -15,9 +15,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 /// From what a small review takes to half a second of trouble.
-const DURATION_BUCKETS: [f64; 12] = [
-    25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3,
-];
+const DURATION_BUCKETS: [f64; 12] =
+    [25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3];
 
 /// How loading something anew ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -61,19 +60,10 @@ impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("spark_injector");
         let requests = Family::default();
-        registry.register(
-            "admission_requests",
-            "Reviews by outcome and reason",
-            requests.clone(),
-        );
+        registry.register("admission_requests", "Reviews by outcome and reason", requests.clone());
         let duration = Histogram::new(DURATION_BUCKETS);
         let help = "Time from the headers of a review to its answer";
-        registry.register_with_unit(
-            "admission_request_duration",
-            help,
-            Unit::Seconds,
-            duration.clone(),
-        );
+        registry.register_with_unit("admission_request_duration", help, Unit::Seconds, duration.clone());
         let in_flight = Gauge::default();
         registry.register(
             "admission_requests_in_flight",
@@ -81,17 +71,9 @@ impl Metrics {
             in_flight.clone(),
         );
         let catalog_reloads = Family::default();
-        registry.register(
-            "catalog_reloads",
-            "Changes of the inputs, by result",
-            catalog_reloads.clone(),
-        );
+        registry.register("catalog_reloads", "Changes of the inputs, by result", catalog_reloads.clone());
         let catalog_problems = Gauge::default();
-        registry.register(
-            "catalog_problems",
-            "Mistakes in the inputs",
-            catalog_problems.clone(),
-        );
+        registry.register("catalog_problems", "Mistakes in the inputs", catalog_problems.clone());
         let last_reload = Gauge::default();
         let help = "When the catalog in use was made";
         registry.register_with_unit(
@@ -102,12 +84,7 @@ impl Metrics {
         );
         let not_after = Gauge::default();
         let help = "When the serving certificate expires";
-        registry.register_with_unit(
-            "tls_certificate_not_after",
-            help,
-            Unit::Seconds,
-            not_after.clone(),
-        );
+        registry.register_with_unit("tls_certificate_not_after", help, Unit::Seconds, not_after.clone());
         let tls_reloads = Family::default();
         registry.register(
             "tls_reloads",
@@ -136,8 +113,7 @@ impl Metrics {
 
     /// The catalog in use was made at `now` and has so many mistakes in its inputs.
     pub fn catalog_in_use(&self, problems: usize, now: SystemTime) {
-        self.catalog_problems
-            .set(i64::try_from(problems).unwrap_or(i64::MAX));
+        self.catalog_problems.set(i64::try_from(problems).unwrap_or(i64::MAX));
         self.last_reload.set(seconds(now));
     }
 
@@ -166,7 +142,7 @@ impl Metrics {
         self.duration.observe(took.as_secs_f64());
     }
 
-    /// The metrics in the OpenMetrics text format.
+    /// The metrics in the `OpenMetrics` text format.
     pub(super) fn encode(&self) -> Result<String, fmt::Error> {
         let registry = self.registry.lock().map_err(|_| fmt::Error)?;
         let mut text = String::new();
@@ -204,8 +180,7 @@ impl Drop for InFlight<'_> {
 }
 
 fn seconds(time: SystemTime) -> f64 {
-    time.duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0.0, |age| age.as_secs_f64())
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |age| age.as_secs_f64())
 }
 
 #[cfg(test)]
@@ -232,17 +207,10 @@ mod tests {
             "spark_injector_catalog_last_reload_timestamp_seconds 7.0",
             "spark_injector_tls_certificate_not_after_seconds 9.0",
             "spark_injector_tls_reloads_total{result=\"ok\"} 1",
-            concat!(
-                "spark_injector_build_info{version=\"",
-                env!("CARGO_PKG_VERSION"),
-                "\"} 1"
-            ),
+            concat!("spark_injector_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
             "# EOF",
         ] {
-            assert!(
-                text.lines().any(|found| found == line),
-                "{line} is not in\n{text}"
-            );
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
     }
 }

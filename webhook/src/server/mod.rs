@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use axum::Router;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{Address, Handle, Server};
@@ -41,7 +40,7 @@ const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
 const LAST_REQUESTS: Duration = Duration::from_secs(5);
 
 /// From a body to an answer: [`crate::admit::review`], or a stand-in of a test.
-pub type Reviewer = fn(&Catalog, &[u8]) -> Answer;
+type Reviewer = fn(&Catalog, &[u8]) -> Answer;
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -75,10 +74,7 @@ impl Bound {
     ///
     /// When an address is in use, not ours, or not allowed; the error names the address.
     pub fn open(review: SocketAddr, admin: SocketAddr) -> io::Result<Self> {
-        Ok(Self {
-            review: listen(review)?,
-            admin: listen(admin)?,
-        })
+        Ok(Self { review: listen(review)?, admin: listen(admin)? })
     }
 
     /// Where the sockets listen.
@@ -87,10 +83,7 @@ impl Bound {
     ///
     /// When the operating system does not tell.
     pub fn addresses(&self) -> io::Result<Addresses> {
-        Ok(Addresses {
-            review: self.review.local_addr()?,
-            admin: self.admin.local_addr()?,
-        })
+        Ok(Addresses { review: self.review.local_addr()?, admin: self.admin.local_addr()? })
     }
 
     /// Serves until `stop` says otherwise: [`Stop::Gently`] drains first, [`Stop::Now`] does not.
@@ -107,19 +100,13 @@ impl Bound {
         stop: watch::Receiver<Stop>,
     ) -> io::Result<()> {
         let drain = Arc::new(Drain::new(times));
-        let app = App {
-            catalog,
-            metrics,
-            drain,
-            reviewer: crate::admit::review,
-        };
+        let app = App { catalog, metrics, drain, reviewer: crate::admit::review };
         self.serve_app(app, tls, stop).await
     }
 
     async fn serve_app(self, app: App, tls: RustlsConfig, stop: watch::Receiver<Stop>) -> io::Result<()> {
-        let acceptor = RustlsAcceptor::new(tls)
-            .handshake_timeout(HANDSHAKE_LIMIT)
-            .acceptor(NoDelayAcceptor::new());
+        let acceptor =
+            RustlsAcceptor::new(tls).handshake_timeout(HANDSHAKE_LIMIT).acceptor(NoDelayAcceptor::new());
         let review = axum_server::from_tcp(self.review)?.acceptor(acceptor);
         let admin = axum_server::from_tcp(self.admin)?.acceptor(NoDelayAcceptor::new());
         let (review_handle, admin_handle) = (Handle::new(), Handle::new());
@@ -159,22 +146,6 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 fn prepare<A: Address, Acc>(server: Server<A, Acc>, handle: &Handle<A>) -> Server<A, Acc> {
     let mut server = server.handle(handle.clone()).http1_only();
     // A builder without a clock has no deadline at all.
+    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(IDLE_LIMIT);
     server
-        .http_builder()
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(IDLE_LIMIT);
-    server
-}
-
-/// The routes of reviews with an engine of the caller's, for tests of what surrounds it.
-#[doc(hidden)]
-pub fn review_routes(catalog: Arc<ArcSwap<Catalog>>, metrics: Arc<Metrics>, reviewer: Reviewer) -> Router {
-    let drain = Arc::new(Drain::new(DrainTimes::default()));
-    review::routes(App {
-        catalog,
-        metrics,
-        drain,
-        reviewer,
-    })
 }

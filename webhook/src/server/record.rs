@@ -8,11 +8,7 @@ use crate::admit::{Outcome, Record};
 /// Logs and counts one request. Never anything of its body: it may hold secrets.
 pub(super) fn emit(metrics: &Metrics, record: &Record, took: Duration) {
     metrics.count(record.outcome.as_str(), record.reason, took);
-    let denial = if record.outcome == Outcome::Denied {
-        record.message.as_str()
-    } else {
-        ""
-    };
+    let denial = if record.outcome == Outcome::Denied { record.message.as_str() } else { "" };
     tracing::info!(
         target: "admission",
         message = denial,

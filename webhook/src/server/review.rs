@@ -13,16 +13,12 @@ use axum::routing::post;
 use super::App;
 use super::body::{self, BODY_LIMIT, Refusal};
 use super::record;
-use crate::admit::{Answer, Outcome};
+use crate::admit::Answer;
 
 /// The routes of the TLS port.
 pub(super) fn routes(app: App) -> Router {
     let closing = axum::middleware::map_response_with_state(app.clone(), close_while_draining);
-    Router::new()
-        .route("/mutate", post(mutate))
-        .fallback(unknown)
-        .layer(closing)
-        .with_state(app)
+    Router::new().route("/mutate", post(mutate)).fallback(unknown).layer(closing).with_state(app)
 }
 
 async fn mutate(State(app): State<App>, request: Request) -> Response {
@@ -47,11 +43,7 @@ async fn answer(app: &App, request: Request) -> Answer {
             return refuse(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &message);
         }
         Err(Refusal::TooSlow) => {
-            return refuse(
-                StatusCode::REQUEST_TIMEOUT,
-                "too_slow",
-                "the body did not arrive in time\n",
-            );
+            return refuse(StatusCode::REQUEST_TIMEOUT, "too_slow", "the body did not arrive in time\n");
         }
         Err(Refusal::Broken) => {
             return refuse(StatusCode::BAD_REQUEST, "broken", "the body ended too early\n");
@@ -59,25 +51,17 @@ async fn answer(app: &App, request: Request) -> Answer {
     };
     let catalog = app.catalog.load();
     // A defect must cost one request, not the process. Nothing that the engine shares can be half-changed: it is pure.
-    catch_unwind(AssertUnwindSafe(|| (app.reviewer)(&catalog, &bytes))).unwrap_or_else(|_| defect())
+    catch_unwind(AssertUnwindSafe(|| (app.reviewer)(&catalog, &bytes))).unwrap_or_else(|_| Answer::failed())
 }
 
 fn respond(answer: Answer) -> Response {
-    let Answer {
-        status,
-        retry,
-        body,
-        record: _,
-    } = answer;
+    let Answer { status, retry, body, record: _ } = answer;
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    let content_type = if status == StatusCode::OK {
-        "application/json"
-    } else {
-        "text/plain; charset=utf-8"
-    };
+    let content_type =
+        if status == StatusCode::OK { "application/json" } else { "text/plain; charset=utf-8" };
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     if retry {
         // The API server tries again within its timeout; on a new connection it may reach another replica.
@@ -90,17 +74,6 @@ fn respond(answer: Answer) -> Response {
     response
 }
 
-/// Our defect. Without `Retry-After`: the API server would repeat it, and the failure policy is to decide.
-fn defect() -> Answer {
-    let mut answer = refuse(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "panic",
-        "internal error; the log of spark-injector names the place\n",
-    );
-    answer.record.outcome = Outcome::Failed;
-    answer
-}
-
 fn refuse(status: StatusCode, reason: &'static str, message: &str) -> Answer {
     let mut answer = Answer::malformed(message);
     answer.status = status.as_u16();
@@ -109,32 +82,54 @@ fn refuse(status: StatusCode, reason: &'static str, message: &str) -> Answer {
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let value = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = value.and_then(|value| value.split(';').next()).map(str::trim);
     essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
 }
 
 async fn unknown() -> (StatusCode, &'static str) {
-    (
-        StatusCode::NOT_FOUND,
-        "not found; reviews are posted to /mutate\n",
-    )
+    (StatusCode::NOT_FOUND, "not found; reviews are posted to /mutate\n")
 }
 
 async fn close_while_draining(State(app): State<App>, mut response: Response) -> Response {
     if app.drain.is_draining() {
-        response
-            .headers_mut()
-            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::catalog::Catalog;
+    use crate::server::DrainTimes;
+    use crate::server::drain::Drain;
+    use crate::server::metrics::Metrics;
+
+    fn defective(_: &Catalog, body: &[u8]) -> Answer {
+        assert!(body != b"s3cr3t", "a defect that quotes s3cr3t");
+        Answer::malformed("understood")
+    }
+
+    #[tokio::test]
+    async fn a_defect_costs_one_request() {
+        let app = App {
+            catalog: Arc::default(),
+            metrics: Arc::new(Metrics::new()),
+            drain: Arc::new(Drain::new(DrainTimes::default())),
+            reviewer: defective,
+        };
+        let ask = |body: &'static str| {
+            let request = Request::post("/mutate").header("content-type", "application/json");
+            answer(&app, request.body(Body::from(body)).unwrap())
+        };
+        let failed = ask("s3cr3t").await;
+        assert_eq!((failed.status, failed.retry), (500, false));
+        assert!(!String::from_utf8(failed.body).unwrap().contains("s3cr3t"));
+        assert_eq!(ask("{}").await.status, 400);
+    }
 
     #[test]
     fn the_content_type_may_have_parameters() {
@@ -155,7 +150,7 @@ mod tests {
         let response = respond(busy);
         assert_eq!(response.headers()[header::RETRY_AFTER], "1");
         assert_eq!(response.headers()[header::CONNECTION], "close");
-        let response = respond(defect());
+        let response = respond(Answer::failed());
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert!(!response.headers().contains_key(header::RETRY_AFTER));
     }

@@ -25,7 +25,7 @@ pub struct Directory {
     pub from: Vec<PathBuf>,
     /// Where the directories are that profiles name.
     pub files_root: Option<PathBuf>,
-    /// Namespace of ConfigMaps and Secrets that name none.
+    /// Namespace of `ConfigMaps` and Secrets that name none.
     pub default_namespace: String,
 }
 
@@ -68,11 +68,8 @@ impl Directory {
                     let alone = documents.len() == 1;
                     for (index, document) in documents.iter().enumerate() {
                         let origin = path.display();
-                        let origin = if alone {
-                            origin.to_string()
-                        } else {
-                            format!("{origin}#{}", index + 1)
-                        };
+                        let origin =
+                            if alone { origin.to_string() } else { format!("{origin}#{}", index + 1) };
                         collector.take(&origin, document);
                     }
                 }
@@ -82,30 +79,16 @@ impl Directory {
         if !unreadable.is_empty() {
             return Err(Unreadable(unreadable));
         }
-        let Collector {
-            mut snapshot,
-            problems,
-            warnings,
-            ..
-        } = collector;
+        let Collector { mut snapshot, problems, warnings, .. } = collector;
         files_root::read_directories(self.files_root.as_deref(), &mut snapshot);
         digest_directories(&mut digest, &snapshot);
-        Ok(Load {
-            snapshot,
-            problems,
-            warnings,
-            files: files.len(),
-            digest: digest.finalize().into(),
-        })
+        Ok(Load { snapshot, problems, warnings, files: files.len(), digest: digest.finalize().into() })
     }
 
     /// A digest of names, sizes, times and inodes of everything that `load` would read, and the newest of the times.
     /// Much cheaper than reading, and never equal after a change that is older than the clock's tick.
     pub(super) fn fingerprint(&self, directories: &[String]) -> Fingerprint {
-        let mut fingerprint = Stamps {
-            digest: Sha256::new(),
-            newest: 0,
-        };
+        let mut fingerprint = Stamps { digest: Sha256::new(), newest: 0 };
         for path in self.list(&mut Vec::new()) {
             fingerprint.stamp(&path);
         }
@@ -114,10 +97,7 @@ impl Directory {
                 fingerprint.stamp_tree(&root.join(directory), 0);
             }
         }
-        Fingerprint {
-            digest: fingerprint.digest.finalize().into(),
-            newest: fingerprint.newest,
-        }
+        Fingerprint { digest: fingerprint.digest.finalize().into(), newest: fingerprint.newest }
     }
 
     fn list(&self, unreadable: &mut Vec<Problem>) -> Vec<PathBuf> {
@@ -205,12 +185,8 @@ impl Stamps {
         if !is_folder || depth > DEPTH_LIMIT {
             return;
         }
-        let mut names: Vec<_> = fs::read_dir(path)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path())
-            .collect();
+        let mut names: Vec<_> =
+            fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
         names.sort();
         for name in names.iter().take(FILE_COUNT_LIMIT) {
             self.stamp_tree(name, depth + 1);
@@ -219,16 +195,11 @@ impl Stamps {
 }
 
 fn has_our_extension(path: &Path) -> bool {
-    path.extension()
-        .is_some_and(|extension| extension == "yaml" || extension == "yml" || extension == "json")
+    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml" || extension == "json")
 }
 
 fn format_of(path: &Path) -> Format {
-    if path.extension().is_some_and(|extension| extension == "json") {
-        Format::Json
-    } else {
-        Format::Yaml
-    }
+    if path.extension().is_some_and(|extension| extension == "json") { Format::Json } else { Format::Yaml }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
@@ -263,12 +234,7 @@ fn update(digest: &mut Sha256, name: &str, contents: &[u8]) {
 }
 
 fn problem(path: &Path, message: String) -> Problem {
-    Problem {
-        origin: path.display().to_string(),
-        subject: String::new(),
-        path: String::new(),
-        message,
-    }
+    Problem { origin: path.display().to_string(), subject: String::new(), path: String::new(), message }
 }
 
 #[cfg(test)]
@@ -280,11 +246,7 @@ mod tests {
     const NAMESPACE: &str = "{apiVersion: v1, kind: Namespace, metadata: {name: NAME}}\n";
 
     fn directory(path: &Path) -> Directory {
-        Directory {
-            from: vec![path.to_owned()],
-            files_root: None,
-            default_namespace: "own".to_owned(),
-        }
+        Directory { from: vec![path.to_owned()], files_root: None, default_namespace: "own".to_owned() }
     }
 
     fn namespace(name: &str) -> String {
@@ -297,22 +259,11 @@ mod tests {
         let path = folder.path();
         for sub in ["b", ".git", "..v"] {
             fs::create_dir(path.join(sub)).unwrap();
-            fs::write(
-                path.join(sub).join("x.yaml"),
-                namespace(sub.trim_start_matches('.')),
-            )
-            .unwrap();
+            fs::write(path.join(sub).join("x.yaml"), namespace(sub.trim_start_matches('.'))).unwrap();
         }
-        fs::write(
-            path.join("a.json"),
-            r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"a"}}"#,
-        )
-        .unwrap();
-        fs::write(
-            path.join("c.yml"),
-            format!("{}---\n{}", namespace("c1"), namespace("c2")),
-        )
-        .unwrap();
+        fs::write(path.join("a.json"), r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"a"}}"#)
+            .unwrap();
+        fs::write(path.join("c.yml"), format!("{}---\n{}", namespace("c1"), namespace("c2"))).unwrap();
         fs::write(path.join("README.md"), ": not : yaml :").unwrap();
         symlink("..v", path.join("..data")).unwrap();
         symlink("..data/x.yaml", path.join("d.yaml")).unwrap();
@@ -321,20 +272,10 @@ mod tests {
             .snapshot
             .namespaces
             .iter()
-            .map(|(name, input)| {
-                (
-                    name.as_str(),
-                    input.origin.strip_prefix(path.to_str().unwrap()).unwrap(),
-                )
-            })
+            .map(|(name, input)| (name.as_str(), input.origin.strip_prefix(path.to_str().unwrap()).unwrap()))
             .collect();
-        let expected = [
-            ("a", "/a.json"),
-            ("b", "/b/x.yaml"),
-            ("c1", "/c.yml#1"),
-            ("c2", "/c.yml#2"),
-            ("v", "/d.yaml"),
-        ];
+        let expected =
+            [("a", "/a.json"), ("b", "/b/x.yaml"), ("c1", "/c.yml#1"), ("c2", "/c.yml#2"), ("v", "/d.yaml")];
         assert_eq!(origins, expected);
         assert_eq!(load.files, 4);
     }

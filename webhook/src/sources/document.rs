@@ -36,16 +36,10 @@ impl Format {
 /// memory than configuration needs (deep nesting, aliases that multiply).
 pub fn parse(text: &[u8], format: Format) -> Result<Vec<Value>, String> {
     if text.len() > TEXT_LIMIT {
-        return Err(format!(
-            "{} bytes are more than the {TEXT_LIMIT} that are read",
-            text.len()
-        ));
+        return Err(format!("{} bytes are more than the {TEXT_LIMIT} that are read", text.len()));
     }
     let text = std::str::from_utf8(text).map_err(|error| {
-        format!(
-            "not UTF-8 at byte {}; files other than text belong into binaryData",
-            error.valid_up_to()
-        )
+        format!("not UTF-8 at byte {}; files other than text belong into binaryData", error.valid_up_to())
     })?;
     match format {
         Format::Json => parse_json(text),
@@ -81,7 +75,7 @@ fn parse_yaml(text: &str) -> Result<Vec<Value>, String> {
     serde_saphyr::from_multiple_with_options::<Value>(text, options).map_err(|error| error.to_string())
 }
 
-/// A JSON value in which no object holds a key twice: serde_json alone keeps the last one without a word.
+/// A JSON value in which no object holds a key twice: `serde_json` alone keeps the last one without a word.
 struct Unique(Value);
 
 impl<'de> de::Deserialize<'de> for Unique {
@@ -187,10 +181,7 @@ mod tests {
         let twice = parse(b"a: 1\nb: 2\na: 3\n", Format::Yaml).unwrap_err();
         assert!(twice.contains("duplicate") && twice.contains("line 3"), "{twice}");
         let twice = parse(b"{\"a\": 1,\n \"a\": 2}", Format::Json).unwrap_err();
-        assert!(
-            twice.contains("duplicate key `a`") && twice.contains("line 2"),
-            "{twice}"
-        );
+        assert!(twice.contains("duplicate key `a`") && twice.contains("line 2"), "{twice}");
         let truncated = parse(b"{\"a\": 1", Format::Json).unwrap_err();
         assert!(truncated.contains("line 1"), "{truncated}");
         let binary = parse(b"a: \xff\xfe", Format::Yaml).unwrap_err();
@@ -201,12 +192,8 @@ mod tests {
     fn bombs_are_refused() {
         let mut laughs = String::from("a: &a [x, x, x, x, x, x, x, x, x]\n");
         for (this, next) in "abcdefghi".chars().zip("bcdefghij".chars()) {
-            laughs.push_str(&format!(
-                "{next}: &{next} [{}]\n",
-                std::iter::repeat_n(format!("*{this}"), 9)
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            ));
+            let again = vec![format!("*{this}"); 9].join(", ");
+            laughs.extend([format!("{next}: &{next} [{again}]\n")]);
         }
         parse(laughs.as_bytes(), Format::Yaml).unwrap_err();
         parse("[".repeat(10_000).as_bytes(), Format::Yaml).unwrap_err();

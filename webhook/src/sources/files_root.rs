@@ -23,20 +23,15 @@ const DEPTH_LIMIT: usize = 32;
 
 /// Reads every directory that a profile of the snapshot names.
 pub(super) fn read_directories(root: Option<&Path>, snapshot: &mut Snapshot) {
-    let files = snapshot
-        .profiles
-        .iter()
-        .filter_map(|profile| profile.object.pointer("/spec/files")?.as_array());
+    let files =
+        snapshot.profiles.iter().filter_map(|profile| profile.object.pointer("/spec/files")?.as_array());
     let paths: Vec<String> = files
         .flatten()
         .filter_map(|entry| entry.pointer("/directory/path")?.as_str())
         .map(ToOwned::to_owned)
         .collect();
     for path in paths {
-        snapshot
-            .directories
-            .entry(path)
-            .or_insert_with_key(|path| read_directory(root, path));
+        snapshot.directories.entry(path).or_insert_with_key(|path| read_directory(root, path));
     }
 }
 
@@ -50,13 +45,7 @@ fn read_directory(root: Option<&Path>, path: &str) -> Result<ObjectData, String>
         ));
     }
     let root = fs::canonicalize(root).map_err(|error| format!("files root {}: {error}", root.display()))?;
-    let mut walk = Walk {
-        root: &root,
-        path,
-        found: ObjectData::new(),
-        total: 0,
-        entries: 0,
-    };
+    let mut walk = Walk { root: &root, path, found: ObjectData::new(), total: 0, entries: 0 };
     let top = walk.inside(&root.join(path), "")?;
     if !top.is_dir() {
         return Err(format!("`{path}` below the files root is not a directory"));
@@ -95,11 +84,7 @@ impl Walk<'_> {
             if name.starts_with("..") {
                 continue;
             }
-            let shown = if below.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{below}/{name}")
-            };
+            let shown = if below.is_empty() { name.to_owned() } else { format!("{below}/{name}") };
             let target = self.inside(&entry.path(), &shown)?;
             let metadata = fs::metadata(&target).map_err(|error| self.failed(&shown, &error.to_string()))?;
             if metadata.is_dir() {
@@ -141,11 +126,7 @@ impl Walk<'_> {
     }
 
     fn failed(&self, shown: &str, reason: &str) -> String {
-        let place = if shown.is_empty() {
-            self.path.to_owned()
-        } else {
-            format!("{}/{shown}", self.path)
-        };
+        let place = if shown.is_empty() { self.path.to_owned() } else { format!("{}/{shown}", self.path) };
         format!("`{place}` below the files root: {reason}")
     }
 }
@@ -191,10 +172,7 @@ mod tests {
         }
         symlink(outside.path().join("shadow"), root.path().join("d/link")).unwrap();
         let error = read(root.path(), "d").unwrap_err();
-        assert_eq!(
-            error,
-            "`d/link` below the files root: a symlink leads out of the files root"
-        );
+        assert_eq!(error, "`d/link` below the files root: a symlink leads out of the files root");
         symlink(outside.path(), root.path().join("e")).unwrap();
         assert!(read(root.path(), "e").unwrap_err().contains("leads out"));
     }
@@ -202,11 +180,7 @@ mod tests {
     #[test]
     fn what_is_not_a_tree_of_files_is_refused() {
         let root = tempfile::tempdir().unwrap();
-        assert!(
-            read(root.path(), "none")
-                .unwrap_err()
-                .contains("`none` below the files root")
-        );
+        assert!(read(root.path(), "none").unwrap_err().contains("`none` below the files root"));
         fs::write(root.path().join("file"), "x").unwrap();
         assert!(read(root.path(), "file").unwrap_err().contains("not a directory"));
         fs::create_dir(root.path().join("circle")).unwrap();
@@ -214,16 +188,9 @@ mod tests {
         assert!(read(root.path(), "circle").unwrap_err().contains("circular"));
         fs::create_dir(root.path().join("socket")).unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(root.path().join("socket/s")).unwrap();
-        assert!(
-            read(root.path(), "socket")
-                .unwrap_err()
-                .contains("neither a file nor a directory")
-        );
+        assert!(read(root.path(), "socket").unwrap_err().contains("neither a file nor a directory"));
         fs::create_dir(root.path().join("large")).unwrap();
-        File::create(root.path().join("large/f"))
-            .unwrap()
-            .set_len(FILE_LIMIT + 1)
-            .unwrap();
+        File::create(root.path().join("large/f")).unwrap().set_len(FILE_LIMIT + 1).unwrap();
         assert!(read(root.path(), "large").unwrap_err().contains("larger than"));
     }
 
@@ -232,10 +199,7 @@ mod tests {
         let object =
             json!({"spec": {"files": [{"directory": {"path": "hadoop"}}, {"inline": {}}, {"directory": 1}]}});
         let mut snapshot = Snapshot::default();
-        snapshot.profiles.push(ProfileInput {
-            origin: "a".to_owned(),
-            object,
-        });
+        snapshot.profiles.push(ProfileInput { origin: "a".to_owned(), object });
         read_directories(None, &mut snapshot);
         let error = snapshot.directories["hadoop"].as_ref().unwrap_err();
         assert!(error.contains("--files-root"), "{error}");

@@ -13,7 +13,7 @@ use crate::catalog::{NamespaceInput, ObjectData, ObjectKey, Problem, ProfileInpu
 /// Collects objects; every kind of mistake becomes a problem with its origin.
 #[derive(Debug)]
 pub(super) struct Collector<'s> {
-    /// Namespace of ConfigMaps and Secrets that name none.
+    /// Namespace of `ConfigMaps` and Secrets that name none.
     default_namespace: &'s str,
     /// What could be used.
     pub(super) snapshot: Snapshot,
@@ -60,19 +60,9 @@ impl<'s> Collector<'s> {
                 "not a Kubernetes object: expected a mapping with apiVersion and kind",
             );
         };
-        let text = |field: &str| {
-            object
-                .get(field)
-                .and_then(Value::as_str)
-                .filter(|text| !text.is_empty())
-        };
+        let text = |field: &str| object.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
         let Some(kind) = text("kind").or(listed.map(|(kind, _)| kind)) else {
-            return self.problem(
-                origin,
-                "",
-                "kind",
-                "missing; every document needs apiVersion and kind",
-            );
+            return self.problem(origin, "", "kind", "missing; every document needs apiVersion and kind");
         };
         let Some(version) = text("apiVersion").or(listed.map(|(_, version)| version)) else {
             return self.problem(
@@ -92,12 +82,7 @@ impl<'s> Collector<'s> {
             "Namespace" | "ConfigMap" | "Secret" => "v1".to_owned(),
             _ => {
                 let message = "ignored: only SparkProfile, Namespace, ConfigMap and Secret are read";
-                self.warnings.push(problem(
-                    origin,
-                    &format!("{kind} {}", name_of(object)),
-                    "",
-                    message,
-                ));
+                self.warnings.push(problem(origin, &format!("{kind} {}", name_of(object)), "", message));
                 return;
             }
         };
@@ -116,13 +101,7 @@ impl<'s> Collector<'s> {
                 "missing or not a string; every object needs a name",
             );
         };
-        let found = Found {
-            origin,
-            subject,
-            name,
-            metadata,
-            object,
-        };
+        let found = Found { origin, subject, name, metadata, object };
         match kind {
             "SparkProfile" => self.take_profile(&found, document),
             "Namespace" => self.take_namespace(&found),
@@ -143,10 +122,7 @@ impl<'s> Collector<'s> {
     fn take_profile(&mut self, found: &Found<'_>, document: &Value) {
         if self.first(found, None) {
             let origin = found.origin.to_owned();
-            self.snapshot.profiles.push(ProfileInput {
-                origin,
-                object: document.clone(),
-            });
+            self.snapshot.profiles.push(ProfileInput { origin, object: document.clone() });
         }
     }
 
@@ -156,21 +132,15 @@ impl<'s> Collector<'s> {
         if let (Some(labels), Some(annotations)) = (labels, annotations)
             && self.first(found, None)
         {
-            let input = NamespaceInput {
-                origin: found.origin.to_owned(),
-                labels,
-                annotations,
-            };
+            let input = NamespaceInput { origin: found.origin.to_owned(), labels, annotations };
             self.snapshot.namespaces.insert(found.name.to_owned(), input);
         }
     }
 
     fn take_data(&mut self, found: &Found<'_>, kind: Kind) {
         let namespace = found.metadata.get("namespace").and_then(Value::as_str);
-        let namespace = namespace
-            .filter(|name| !name.is_empty())
-            .unwrap_or(self.default_namespace)
-            .to_owned();
+        let namespace =
+            namespace.filter(|name| !name.is_empty()).unwrap_or(self.default_namespace).to_owned();
         let mut data = ObjectData::new();
         let mut usable = true;
         for (field, encoding) in kind.fields() {
@@ -201,10 +171,7 @@ impl<'s> Collector<'s> {
             }
         }
         if usable && self.first(found, Some(&namespace)) {
-            let key = ObjectKey {
-                namespace,
-                name: found.name.to_owned(),
-            };
+            let key = ObjectKey { namespace, name: found.name.to_owned() };
             let objects = match kind {
                 Kind::ConfigMap => &mut self.snapshot.config_maps,
                 Kind::Secret => &mut self.snapshot.secrets,
@@ -220,12 +187,7 @@ impl<'s> Collector<'s> {
             Some(Value::Object(entries)) => entries,
             Some(_) => {
                 let path = format!("metadata.{field}");
-                self.problem(
-                    found.origin,
-                    &found.subject,
-                    &path,
-                    "expected a mapping of strings to strings",
-                );
+                self.problem(found.origin, &found.subject, &path, "expected a mapping of strings to strings");
                 return None;
             }
         };
@@ -256,13 +218,9 @@ impl<'s> Collector<'s> {
                 true
             }
             Entry::Occupied(entry) => {
-                let message = format!(
-                    "defined twice: first in {}, again in {}; remove one",
-                    entry.get(),
-                    found.origin
-                );
-                self.problems
-                    .push(problem(found.origin, entry.key(), "", message));
+                let message =
+                    format!("defined twice: first in {}, again in {}; remove one", entry.get(), found.origin);
+                self.problems.push(problem(found.origin, entry.key(), "", message));
                 false
             }
         }
@@ -306,9 +264,7 @@ impl Encoding {
             Self::Base64 => {
                 // The API server's decoder passes over line breaks, so block scalars are legal.
                 let compact: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
-                STANDARD
-                    .decode(compact)
-                    .map_err(|_| "is not standard padded base64".to_owned())
+                STANDARD.decode(compact).map_err(|_| "is not standard padded base64".to_owned())
             }
         }
     }
@@ -327,10 +283,7 @@ fn type_of(value: &Value) -> &'static str {
 
 fn name_of(object: &Map<String, Value>) -> &str {
     let metadata = object.get("metadata");
-    metadata
-        .and_then(|metadata| metadata.get("name"))
-        .and_then(Value::as_str)
-        .unwrap_or_default()
+    metadata.and_then(|metadata| metadata.get("name")).and_then(Value::as_str).unwrap_or_default()
 }
 
 fn profile_version() -> String {
@@ -361,18 +314,11 @@ mod tests {
     }
 
     fn messages(documents: &[Value]) -> Vec<String> {
-        collect(documents)
-            .problems
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        collect(documents).problems.iter().map(ToString::to_string).collect()
     }
 
     fn key(namespace: &str, name: &str) -> ObjectKey {
-        ObjectKey {
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-        }
+        ObjectKey { namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
     #[test]
@@ -395,15 +341,9 @@ mod tests {
         assert_eq!(snapshot.namespaces["n"].labels["x"], "y");
         assert_eq!(snapshot.namespaces["n"].origin, "a.yaml#2");
         let map = &snapshot.config_maps[&key("spark-injector", "c")];
-        assert_eq!(
-            (map["k"].as_slice(), map["b"].as_slice()),
-            (&b"v"[..], &[0, 1, 255][..])
-        );
+        assert_eq!((map["k"].as_slice(), map["b"].as_slice()), (&b"v"[..], &[0, 1, 255][..]));
         let secret = &snapshot.secrets[&key("o", "s")];
-        assert_eq!(
-            (secret["k"].as_slice(), secret["l"].as_slice()),
-            (&b"new"[..], &[0][..])
-        );
+        assert_eq!((secret["k"].as_slice(), secret["l"].as_slice()), (&b"new"[..], &[0][..]));
     }
 
     #[test]
@@ -411,9 +351,7 @@ mod tests {
         let found = collect(&[json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}})]);
         assert!(found.problems.is_empty());
         assert!(
-            found.warnings[0]
-                .to_string()
-                .starts_with("a.yaml#1: Service x: ignored"),
+            found.warnings[0].to_string().starts_with("a.yaml#1: Service x: ignored"),
             "{:?}",
             found.warnings
         );

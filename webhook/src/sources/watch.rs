@@ -87,9 +87,7 @@ impl Watch {
 
     /// Looks whether something changed, and compiles everything again if it did.
     pub fn poll(&mut self) -> Change {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |age| age.as_secs());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
         let now = i64::try_from(now).unwrap_or(i64::MAX);
         let found = self.directory.fingerprint(&self.directories);
         if self.seen == Some(found) && found.newest < now - UNSURE_SECONDS {
@@ -118,26 +116,12 @@ impl Watch {
     }
 
     fn compile(&mut self, load: Load, previous: Option<&Catalog>) -> Reload {
-        let Load {
-            snapshot,
-            problems: mut found,
-            digest,
-            ..
-        } = load;
+        let Load { snapshot, problems: mut found, digest, .. } = load;
         let catalog = Catalog::compile(&snapshot, &self.settings, previous);
         found.extend_from_slice(catalog.problems());
         let reload = Reload {
-            appeared: found
-                .iter()
-                .filter(|problem| !self.problems.contains(problem))
-                .cloned()
-                .collect(),
-            resolved: self
-                .problems
-                .iter()
-                .filter(|problem| !found.contains(problem))
-                .cloned()
-                .collect(),
+            appeared: found.iter().filter(|problem| !self.problems.contains(problem)).cloned().collect(),
+            resolved: self.problems.iter().filter(|problem| !found.contains(problem)).cloned().collect(),
             moved: moved(previous, &catalog),
             problems: found.len(),
             namespaces: catalog.namespaces().len(),
@@ -184,12 +168,7 @@ mod tests {
         assert!(matches!(watch.poll(), Change::None));
         let time = fs::metadata(&file).unwrap().modified().unwrap();
         fs::write(&file, "{apiVersion: v1, kind: Namespace, metadata: {name: bb}}").unwrap();
-        fs::File::options()
-            .write(true)
-            .open(&file)
-            .unwrap()
-            .set_modified(time)
-            .unwrap();
+        fs::File::options().write(true).open(&file).unwrap().set_modified(time).unwrap();
         assert!(matches!(watch.poll(), Change::Reloaded(_)));
         assert!(matches!(watch.poll(), Change::None));
     }
@@ -203,9 +182,7 @@ mod tests {
         let mut watch = start(folder.path());
         let before = watch.catalog().load_full();
         fs::write(&file, "a: [").unwrap();
-        let Change::Kept(unreadable) = watch.poll() else {
-            panic!("not kept")
-        };
+        let Change::Kept(unreadable) = watch.poll() else { panic!("not kept") };
         assert!(unreadable.to_string().contains("a.yaml"), "{unreadable}");
         assert!(matches!(watch.poll(), Change::None));
         assert!(Arc::ptr_eq(&before, &watch.catalog().load_full()));
@@ -219,21 +196,9 @@ mod tests {
         let file = folder.path().join("a.yaml");
         fs::write(&file, "{}").unwrap();
         let mut watch = start(folder.path());
-        fs::write(
-            &file,
-            "{apiVersion: v1, kind: Secret, metadata: {name: s}, data: {k: '?'}}",
-        )
-        .unwrap();
-        let Change::Reloaded(reload) = watch.poll() else {
-            panic!("not reloaded")
-        };
-        assert!(
-            reload
-                .appeared
-                .iter()
-                .any(|problem| problem.to_string().contains("base64")),
-            "{reload:?}"
-        );
+        fs::write(&file, "{apiVersion: v1, kind: Secret, metadata: {name: s}, data: {k: '?'}}").unwrap();
+        let Change::Reloaded(reload) = watch.poll() else { panic!("not reloaded") };
+        assert!(reload.appeared.iter().any(|problem| problem.to_string().contains("base64")), "{reload:?}");
         assert_eq!(reload.resolved.len(), 1, "{reload:?}");
     }
 }
