@@ -51,16 +51,10 @@ impl fmt::Display for DecodeError {
         match self {
             Self::NotBase64 { .. } => f.write_str("not canonical padded base64 without white space"),
             Self::BadDeflate => f.write_str("the variables joined are not one raw DEFLATE stream"),
-            Self::Size {
-                declared,
-                found: Some(found),
-            } => {
+            Self::Size { declared, found: Some(found) } => {
                 write!(f, "{found} bytes where the manifest declares {declared}")
             }
-            Self::Size {
-                declared,
-                found: None,
-            } => {
+            Self::Size { declared, found: None } => {
                 write!(f, "more bytes than the {declared} that the manifest declares")
             }
             Self::Digest => f.write_str("the content's SHA-256 is not the one that the manifest declares"),
@@ -104,6 +98,8 @@ impl Decoder {
     /// # Errors
     ///
     /// [`DecodeError::NotBase64`].
+    // One copy of the engine's loops: inlined into each caller, they are 4 kB of the binary.
+    #[inline(never)]
     pub fn variable(&self, value: &[u8], into: &mut [u8]) -> Result<(), DecodeError> {
         match self.base64.decode_slice(value, into) {
             Ok(size) if size == into.len() => Ok(()),
@@ -124,10 +120,7 @@ impl Decoder {
             Encoding::Plain => {
                 // Broken base64 of the wrong size is broken base64 to whoever must repair it.
                 self.join(values, &mut Wiped::zeroed(encoded))?;
-                return Err(DecodeError::Size {
-                    declared: file.size,
-                    found: u64::try_from(encoded).ok(),
-                });
+                return Err(DecodeError::Size { declared: file.size, found: u64::try_from(encoded).ok() });
             }
             Encoding::Deflate => {
                 let mut deflated = Wiped::zeroed(encoded);
@@ -135,11 +128,7 @@ impl Decoder {
                 inflate(&deflated, into)?;
             }
         }
-        if Sha256::digest(&*into).as_slice() == file.digest {
-            Ok(())
-        } else {
-            Err(DecodeError::Digest)
-        }
+        if Sha256::digest(&*into).as_slice() == file.digest { Ok(()) } else { Err(DecodeError::Digest) }
     }
 
     /// Each variable on its own: a chunk that ends inside a quartet is an error, however well the next continues it.
@@ -156,12 +145,7 @@ impl Decoder {
 
 /// How many bytes a variable decodes to, provided that it is canonical padded base64.
 pub fn decoded_size(value: &[u8]) -> usize {
-    let padding = value
-        .iter()
-        .rev()
-        .take(2)
-        .take_while(|byte| **byte == b'=')
-        .count();
+    let padding = value.iter().rev().take(2).take_while(|byte| **byte == b'=').count();
     (value.len() / 4 * 3).saturating_sub(padding)
 }
 
@@ -173,14 +157,8 @@ fn inflate(deflated: &[u8], into: &mut [u8]) -> Result<(), DecodeError> {
     match status {
         TINFLStatus::Done if read != deflated.len() => Err(DecodeError::BadDeflate),
         TINFLStatus::Done if written == into.len() => Ok(()),
-        TINFLStatus::Done => Err(DecodeError::Size {
-            declared,
-            found: Some(written as u64),
-        }),
-        TINFLStatus::HasMoreOutput => Err(DecodeError::Size {
-            declared,
-            found: None,
-        }),
+        TINFLStatus::Done => Err(DecodeError::Size { declared, found: Some(written as u64) }),
+        TINFLStatus::HasMoreOutput => Err(DecodeError::Size { declared, found: None }),
         _ => Err(DecodeError::BadDeflate),
     }
 }

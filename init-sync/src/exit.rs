@@ -100,6 +100,30 @@ impl Exit {
             Self::Internal => "a bug in init-sync",
         }
     }
+
+    /// What whoever reads the code should do.
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::Done => "nothing",
+            Self::Usage => "see --help",
+            Self::NoManifest => "set it, or name variables: --to DIR NAME...",
+            Self::MalformedManifest => "let the webhook write it",
+            Self::UnknownProtocol => "use the init image of the webhook's version",
+            Self::MissingVariable => "set it; a Secret of the revision must have it as a key",
+            Self::NotBase64 => "set the variable to the standard padded base64 of the content",
+            Self::BadDeflate => "set the variables to the base64 of one raw DEFLATE stream",
+            Self::SizeMismatch | Self::DigestMismatch => "the variables are not those of this manifest",
+            Self::LimitExceeded => "deliver less",
+            Self::NoTarget => "mount the volume there, or name another directory with --to",
+            Self::Occupied => "remove what is there",
+            Self::NoSpace => "raise the sizeLimit of the volume",
+            Self::ReadOnly => "mount the volume writable in the init container",
+            Self::PermissionDenied => "set fsGroup, or run as the owner of the volume",
+            Self::InputOutput => "look at the node's kernel log",
+            Self::QuotaExceeded => "raise the disk quota",
+            Self::Internal => "report it",
+        }
+    }
 }
 
 impl fmt::Display for Exit {
@@ -117,11 +141,7 @@ mod tests {
         assert!(Exit::ALL.windows(2).all(|pair| pair[0].code() < pair[1].code()));
         for (index, exit) in Exit::ALL.iter().enumerate() {
             assert!(!exit.description().is_empty());
-            assert!(
-                Exit::ALL[..index]
-                    .iter()
-                    .all(|other| other.description() != exit.description())
-            );
+            assert!(Exit::ALL[..index].iter().all(|other| other.description() != exit.description()));
         }
     }
 

@@ -14,7 +14,7 @@
 pub mod decode;
 pub mod exit;
 pub mod manifest;
-mod parse;
+pub mod parse;
 pub mod path;
 mod wiped;
 

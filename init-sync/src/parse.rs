@@ -1,11 +1,10 @@
 //! Reads the text of a manifest and checks it against the rules and limits. Errors name the line and what is
 //! allowed, and quote nothing of the text: the wrong variable under the manifest's name may be a secret.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use crate::path::{MAX_PATH_BYTES, PathError, check_path, normalise};
+use crate::path::{MAX_PATH_BYTES, PathError, check_path, elements};
 use crate::{
     Encoding, Entry, Exit, File, MAX_DIRECTORIES, MAX_ENTRIES, MAX_FILES, MAX_TOTAL_BYTES, Manifest,
     PROTOCOL, is_legal_variable,
@@ -122,10 +121,7 @@ impl fmt::Display for ManifestError {
             Self::Field { line, field } => write!(f, "line {line}: {field}"),
             Self::Path { line, error } => write!(f, "line {line}: {error}"),
             Self::Duplicate { line, other } => {
-                write!(
-                    f,
-                    "line {line}: same path as line {other}; each path may stand once"
-                )
+                write!(f, "line {line}: same path as line {other}; each path may stand once")
             }
             Self::FileAsDirectory { line, other } => {
                 write!(f, "line {line}: the path leads through the file of line {other}")
@@ -170,11 +166,8 @@ impl FromStr for Manifest {
         let text = text.strip_suffix('\n').unwrap_or(text);
         let mut lines = text.split('\n');
         let directory = header(lines.next().unwrap_or_default())?.to_owned();
-        let entries = lines
-            // Line 1 is the header.
-            .zip(2..)
-            .map(|(line, number)| entry(line, number))
-            .collect::<Result<_, _>>()?;
+        let entries =
+            lines.zip(FIRST_ENTRY..).map(|(line, number)| entry(line, number)).collect::<Result<_, _>>()?;
         let manifest = Self { directory, entries };
         manifest.validate()?;
         Ok(manifest)
@@ -189,16 +182,12 @@ impl Manifest {
     /// The first breach, with the line that the entry has in the text.
     pub fn validate(&self) -> Result<(), ManifestError> {
         check_directory(&self.directory)?;
-        let mut lines = BTreeMap::new();
         let mut files = 0;
         let mut total = 0_u64;
-        for (entry, line) in self.entries.iter().zip(2..) {
+        for (entry, line) in self.entries.iter().zip(FIRST_ENTRY..) {
             let over = |limit| Err(ManifestError::Limit { line, limit });
             check_path(entry.path()).map_err(|error| ManifestError::Path { line, error })?;
-            if let Some((other, _)) = lines.insert(normalise(entry.path()), (line, entry)) {
-                return Err(ManifestError::Duplicate { line, other });
-            }
-            if lines.len() > MAX_ENTRIES {
+            if line - FIRST_ENTRY == MAX_ENTRIES {
                 return over(Limit::Entries);
             }
             if let Entry::File(file) = entry {
@@ -213,20 +202,19 @@ impl Manifest {
                 return over(Limit::Bytes);
             }
         }
-        check_directories(&lines)
+        check_tree(&self.entries)
     }
 }
+
+/// The header is line 1.
+const FIRST_ENTRY: usize = 2;
 
 fn check_directory(directory: &str) -> Result<(), ManifestError> {
     let clean = directory.starts_with('/')
         && directory.len() <= MAX_PATH_BYTES
         && !directory.chars().any(char::is_control)
         && directory.split('/').all(|element| element != "..");
-    if clean {
-        Ok(())
-    } else {
-        Err(ManifestError::TargetDirectory)
-    }
+    if clean { Ok(()) } else { Err(ManifestError::TargetDirectory) }
 }
 
 fn check_file(file: &File, line: usize) -> Result<(), ManifestError> {
@@ -240,25 +228,35 @@ fn check_file(file: &File, line: usize) -> Result<(), ManifestError> {
     Ok(())
 }
 
-/// No path through a file, and not too many directories, those included that are only implied.
-fn check_directories(lines: &BTreeMap<String, (usize, &Entry)>) -> Result<(), ManifestError> {
-    let mut directories = BTreeSet::new();
-    for (path, &(line, entry)) in lines {
-        let itself = matches!(entry, Entry::Directory { .. }).then_some(path.as_str());
-        let parents = path.match_indices('/').filter_map(|(end, _)| path.get(..end));
-        for directory in parents.chain(itself) {
-            match lines.get(directory) {
-                Some((_, Entry::Directory { .. })) | None => {}
-                Some(&(other, _)) => return Err(ManifestError::FileAsDirectory { line, other }),
+/// No path twice, none through a file, and not too many directories, those included that are only implied.
+///
+/// Sorted by elements, whatever is below a path comes directly after it, and paths with a common parent are together:
+/// each needs to be compared with the one before it only.
+fn check_tree(entries: &[Entry]) -> Result<(), ManifestError> {
+    let mut sorted: Vec<(usize, &Entry)> = (FIRST_ENTRY..).zip(entries).collect();
+    sorted.sort_unstable_by(|(_, a), (_, b)| elements(a.path()).cmp(elements(b.path())));
+    let mut directories = 0;
+    let mut before: Option<(usize, &Entry)> = None;
+    for (line, entry) in sorted {
+        let depth = elements(entry.path()).count();
+        let mut shared = 0;
+        if let Some((other, before)) = before {
+            let pairs = elements(before.path()).zip(elements(entry.path()));
+            shared = pairs.take_while(|(a, b)| a == b).count();
+            if shared == depth {
+                return Err(ManifestError::Duplicate { line: line.max(other), other: line.min(other) });
             }
-            directories.insert(directory);
-            if directories.len() > MAX_DIRECTORIES {
-                return Err(ManifestError::Limit {
-                    line,
-                    limit: Limit::Directories,
-                });
+            let through = shared == elements(before.path()).count();
+            if through && !matches!(before, Entry::Directory { .. }) {
+                return Err(ManifestError::FileAsDirectory { line, other });
             }
         }
+        let own = if matches!(entry, Entry::Directory { .. }) { depth } else { depth.saturating_sub(1) };
+        directories += own.saturating_sub(shared);
+        if directories > MAX_DIRECTORIES {
+            return Err(ManifestError::Limit { line, limit: Limit::Directories });
+        }
+        before = Some((line, entry));
     }
     Ok(())
 }
@@ -277,22 +275,13 @@ fn entry(line: &str, number: usize) -> Result<Entry, ManifestError> {
     let syntax = ManifestError::Syntax { line: number };
     let (kind, rest) = line.split_once(' ').ok_or(syntax)?;
     match kind {
-        "d" => Ok(Entry::Directory {
-            path: rest.to_owned(),
-        }),
-        "e" => Ok(Entry::EmptyFile {
-            path: rest.to_owned(),
-        }),
+        "d" => Ok(Entry::Directory { path: rest.to_owned() }),
+        "e" => Ok(Entry::EmptyFile { path: rest.to_owned() }),
         "f" => {
             let mut fields = rest.splitn(6, ' ');
-            let (Some(mode), Some(size), Some(digest), Some(encoding), Some(variables), Some(path)) = (
-                fields.next(),
-                fields.next(),
-                fields.next(),
-                fields.next(),
-                fields.next(),
-                fields.next(),
-            ) else {
+            let (Some(mode), Some(size), Some(digest), Some(encoding), Some(variables), Some(path)) =
+                (fields.next(), fields.next(), fields.next(), fields.next(), fields.next(), fields.next())
+            else {
                 return Err(syntax);
             };
             let wrong = |field| ManifestError::Field { line: number, field };

@@ -1,0 +1,257 @@
+//! Makes files visible: all of them complete, or none. Content comes verified; this module decides nothing about
+//! what to write, only how.
+//!
+//! ```text
+//! stage   per file: look, create .init-sync-<hash>, write, set the mode     nothing visible; a full volume shows here
+//! commit  per file: rename over the target                                  each file appears complete
+//! undo    remove temporary files, then what this run made visible           on any failure, also on a panic
+//! ```
+//!
+//! Nothing is synced to disk: after a crash of the node the init container runs again, and compares contents.
+
+use std::fmt::Write as _;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use init_sync::Wiped;
+use init_sync::path::TEMPORARY_PREFIX;
+use rustix::fs::{FileType, OFlags, Stat};
+use rustix::io::Errno;
+use sha2::{Digest as _, Sha256};
+
+use crate::kernel::Kernel;
+use crate::publish_error::PublishError;
+
+/// What to publish. Paths are checked, normalised, and free of conflicts.
+#[derive(Debug, Default)]
+pub(crate) struct Plan<'a> {
+    /// Directories to make, besides the parents of files.
+    pub(crate) directories: Vec<&'a str>,
+    pub(crate) files: Vec<PlannedFile<'a>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct PlannedFile<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) mode: u32,
+    pub(crate) content: &'a [u8],
+}
+
+/// Publishes a plan below `target`, which must exist. What is already as planned is not touched.
+///
+/// # Errors
+///
+/// What the file system answered, or what is in the way. Then nothing that was absent before is visible; a file
+/// that this run had already replaced keeps its new, complete content.
+pub(crate) fn publish(kernel: &impl Kernel, target: &Path, plan: &Plan<'_>) -> Result<(), PublishError> {
+    let root = kernel.open_target(target).map_err(|errno| PublishError::target(target, errno))?;
+    let mut publisher = Publisher {
+        kernel,
+        directories: vec![("", root)],
+        made: Vec::new(),
+        staged: Vec::with_capacity(plan.files.len()),
+        compared: None,
+    };
+    for path in &plan.directories {
+        publisher.directory(path)?;
+    }
+    for file in &plan.files {
+        publisher.stage(file)?;
+    }
+    publisher.commit()
+}
+
+const ROOT: usize = 0;
+
+/// Reading in pieces keeps a re-run from holding a second copy of a large file.
+const COMPARED_BYTES: usize = 64 * 1024;
+
+struct Publisher<'a, K: Kernel> {
+    kernel: &'a K,
+    /// Open until the end: commit and undo must act on the directories that were checked.
+    directories: Vec<(&'a str, OwnedFd)>,
+    /// Directories made by this run: index of the parent, and name.
+    made: Vec<(usize, &'a str)>,
+    staged: Vec<Staged<'a>>,
+    compared: Option<Wiped>,
+}
+
+struct Staged<'a> {
+    directory: usize,
+    path: &'a str,
+    name: &'a str,
+    temporary: String,
+    state: State,
+    replaces: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Hidden,
+    Visible,
+}
+
+impl<'a, K: Kernel> Publisher<'a, K> {
+    fn at(&self, directory: usize) -> Result<BorrowedFd<'_>, PublishError> {
+        self.directories.get(directory).map(|(_, open)| open.as_fd()).ok_or(PublishError::Bug)
+    }
+
+    /// The index of an open directory, made where it is missing.
+    fn directory(&mut self, path: &'a str) -> Result<usize, PublishError> {
+        // A few, and files of one directory mostly come one after the other.
+        if let Some(index) = self.directories.iter().rposition(|(known, _)| *known == path) {
+            return Ok(index);
+        }
+        let kernel = self.kernel;
+        let failed = |action| move |errno| PublishError::system(action, path, errno);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let directory = match kernel.open(self.at(ROOT)?, path, flags) {
+            Err(Errno::NOENT) => {
+                let (parent, name) = split(path);
+                let parent = self.directory(parent)?;
+                kernel.make_directory(self.at(parent)?, name).map_err(failed("make the directory"))?;
+                self.made.push((parent, name));
+                kernel.open(self.at(parent)?, name, flags)
+            }
+            answer => answer,
+        }
+        .map_err(failed("open the directory"))?;
+        // The umask may have taken bits from what was made, now or in a run that was killed. Other bits stay: with an
+        // fsGroup, set-group-ID hands the group down to the files.
+        let mode = kernel.status_of(directory.as_fd()).map_err(failed("look at it"))?.st_mode & 0o7777;
+        if mode & 0o755 != 0o755 {
+            kernel.set_mode(directory.as_fd(), mode | 0o755).map_err(failed("set its mode"))?;
+        }
+        let index = self.directories.len();
+        self.directories.push((path, directory));
+        Ok(index)
+    }
+
+    /// Writes a file under a hidden name, unless it is already there as planned.
+    fn stage(&mut self, file: &PlannedFile<'a>) -> Result<(), PublishError> {
+        let kernel = self.kernel;
+        let failed = |action| move |errno| PublishError::system(action, file.path, errno);
+        let (parent, name) = split(file.path);
+        let directory = self.directory(parent)?;
+        let temporary = temporary_name(name);
+        let replaces = match kernel.status(self.at(directory)?, name) {
+            Err(Errno::NOENT) => false,
+            Err(errno) => return Err(failed("look at it")(errno)),
+            Ok(status) => {
+                let kind = FileType::from_raw_mode(status.st_mode);
+                if kind != FileType::RegularFile {
+                    return Err(PublishError::occupied(file.path, kind));
+                }
+                if self.is_as_planned(directory, name, &status, file)? {
+                    // Left by a killed run of another manifest, if at all.
+                    let _ = kernel.remove(self.at(directory)?, &temporary);
+                    return Ok(());
+                }
+                true
+            }
+        };
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+        let descriptor = match kernel.open(self.at(directory)?, &temporary, flags) {
+            Err(Errno::EXIST) => {
+                // Of a killed run. Never opened: whose it is, and what links to it, is unknown.
+                let at = self.at(directory)?;
+                kernel.remove(at, &temporary).map_err(failed("remove its old temporary file"))?;
+                kernel.open(at, &temporary, flags)
+            }
+            answer => answer,
+        }
+        .map_err(failed("create its temporary file"))?;
+        let state = State::Hidden;
+        self.staged.push(Staged { directory, path: file.path, name, temporary, state, replaces });
+        let mut rest = file.content;
+        while !rest.is_empty() {
+            let written = match kernel.write(descriptor.as_fd(), rest).map_err(failed("write it"))? {
+                0 => return Err(failed("write it")(Errno::IO)),
+                written => written,
+            };
+            rest = rest.get(written..).ok_or(PublishError::Bug)?;
+        }
+        // After the content: a mode without `w` is no obstacle to writing it, and the umask none to the mode.
+        kernel.set_mode(descriptor.as_fd(), file.mode).map_err(failed("set its mode"))
+    }
+
+    /// Whether a regular file has the planned mode and content. One that cannot be read is replaced.
+    fn is_as_planned(
+        &mut self,
+        directory: usize,
+        name: &str,
+        status: &Stat,
+        file: &PlannedFile<'_>,
+    ) -> Result<bool, PublishError> {
+        if status.st_mode & 0o7777 != file.mode || usize::try_from(status.st_size) != Ok(file.content.len()) {
+            return Ok(false);
+        }
+        // Without blocking, should a FIFO have come in between.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+        let Ok(descriptor) = self.kernel.open(self.at(directory)?, name, flags) else {
+            return Ok(false);
+        };
+        let buffer = self.compared.get_or_insert_with(|| Wiped::zeroed(COMPARED_BYTES));
+        let mut rest = file.content;
+        while !rest.is_empty() {
+            let read = self.kernel.read(descriptor.as_fd(), buffer).unwrap_or(0);
+            match buffer.get(..read).and_then(|read| rest.strip_prefix(read)) {
+                Some(after) if read > 0 => rest = after,
+                _ => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    fn commit(mut self) -> Result<(), PublishError> {
+        let kernel = self.kernel;
+        let Self { directories, staged, .. } = &mut self;
+        for file in staged {
+            let (_, at) = directories.get(file.directory).ok_or(PublishError::Bug)?;
+            kernel
+                .rename(at.as_fd(), &file.temporary, file.name)
+                .map_err(|errno| PublishError::system("rename its temporary file", file.path, errno))?;
+            file.state = State::Visible;
+        }
+        // Nothing is left to undo.
+        self.staged.clear();
+        self.made.clear();
+        Ok(())
+    }
+}
+
+impl<K: Kernel> Drop for Publisher<'_, K> {
+    /// As far as it goes: the failure that led here is the one to report.
+    fn drop(&mut self) {
+        for file in self.staged.iter().rev() {
+            let name = match file.state {
+                State::Hidden => file.temporary.as_str(),
+                State::Visible if file.replaces => continue,
+                State::Visible => file.name,
+            };
+            if let Ok(at) = self.at(file.directory) {
+                let _ = self.kernel.remove(at, name);
+            }
+        }
+        for (parent, name) in self.made.iter().rev() {
+            if let Ok(at) = self.at(*parent) {
+                let _ = self.kernel.remove_directory(at, name);
+            }
+        }
+    }
+}
+
+fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or(("", path))
+}
+
+/// Always the same for a file, so that a run finds what a killed one left; a hash, since prefix and name together
+/// may be longer than a name may be.
+fn temporary_name(name: &str) -> String {
+    let mut temporary = String::from(TEMPORARY_PREFIX);
+    for byte in Sha256::digest(name).iter().take(8) {
+        // Writing to a string cannot fail.
+        let _ = write!(temporary, "{byte:02x}");
+    }
+    temporary
+}
