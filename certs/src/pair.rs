@@ -71,10 +71,7 @@ impl Pair {
     }
 
     pub(crate) fn read(&self) -> Result<Contents, Error> {
-        Ok(Contents {
-            certificate: read(&self.certificate)?,
-            key: read(&self.key)?,
-        })
+        Ok(Contents { certificate: read(&self.certificate)?, key: read(&self.key)? })
     }
 
     pub(crate) fn check(&self, contents: &Contents, now: SystemTime) -> Result<Credentials, Error> {
@@ -85,11 +82,7 @@ impl Pair {
         let provider = Arc::new(ring::default_provider());
         let certified = self.certify(chain, key, &provider)?;
         let config = self.configure(certified, provider)?;
-        Ok(Credentials {
-            config: Arc::new(config),
-            not_before,
-            not_after,
-        })
+        Ok(Credentials { config: Arc::new(config), not_before, not_after })
     }
 
     fn chain(&self, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
@@ -134,10 +127,9 @@ impl Pair {
         provider: &CryptoProvider,
     ) -> Result<CertifiedKey, Error> {
         CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => Error::Mismatch {
-                certificate: self.certificate.clone(),
-                key: self.key.clone(),
-            },
+            rustls::Error::InconsistentKeys(_) => {
+                Error::Mismatch { certificate: self.certificate.clone(), key: self.key.clone() }
+            }
             _ => content(&self.key, "holds a private key of a kind that is not supported"),
         })
     }
@@ -173,20 +165,12 @@ impl ResolvesServerCert for Always {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    let failed = |reason| Error::Read {
-        path: path.to_owned(),
-        reason,
-    };
+    let failed = |reason| Error::Read { path: path.to_owned(), reason };
     let mut contents = Vec::new();
     let file = File::open(path).map_err(failed)?;
-    file.take(FILE_LIMIT + 1)
-        .read_to_end(&mut contents)
-        .map_err(failed)?;
+    file.take(FILE_LIMIT + 1).read_to_end(&mut contents).map_err(failed)?;
     if contents.len() as u64 > FILE_LIMIT {
-        return Err(Error::TooLarge {
-            path: path.to_owned(),
-            limit: FILE_LIMIT,
-        });
+        return Err(Error::TooLarge { path: path.to_owned(), limit: FILE_LIMIT });
     }
     if contents.is_empty() {
         return Err(content(path, "is empty"));
@@ -195,10 +179,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
 }
 
 fn content(path: &Path, problem: &'static str) -> Error {
-    Error::Content {
-        path: path.to_owned(),
-        problem,
-    }
+    Error::Content { path: path.to_owned(), problem }
 }
 
 fn moment(time: ASN1Time) -> SystemTime {
@@ -252,10 +233,7 @@ pub(crate) mod tests {
     #[test]
     fn the_older_protocol_is_an_option() {
         let directory = tempfile::tempdir().unwrap();
-        let pair = Pair {
-            protocols: Protocols::Tls12And13,
-            ..write_pair(directory.path(), 30)
-        };
+        let pair = Pair { protocols: Protocols::Tls12And13, ..write_pair(directory.path(), 30) };
         pair.load(at(NOON)).unwrap();
     }
 
@@ -273,10 +251,8 @@ pub(crate) mod tests {
     fn unusable_files_are_named() {
         let directory = tempfile::tempdir().unwrap();
         let pair = write_pair(directory.path(), 30);
-        let (certificate, key) = (
-            std::fs::read(&pair.certificate).unwrap(),
-            std::fs::read(&pair.key).unwrap(),
-        );
+        let (certificate, key) =
+            (std::fs::read(&pair.certificate).unwrap(), std::fs::read(&pair.key).unwrap());
         let refused = |crt: &[u8], private: &[u8]| {
             std::fs::write(&pair.certificate, crt).unwrap();
             std::fs::write(&pair.key, private).unwrap();

@@ -38,14 +38,7 @@ impl Reloader {
         let contents = pair.read()?;
         let served = digest(&contents);
         let credentials = pair.check(&contents, now)?;
-        Ok((
-            Self {
-                pair,
-                served,
-                refused: None,
-            },
-            credentials,
-        ))
+        Ok((Self { pair, served, refused: None }, credentials))
     }
 
     /// Looks at the files. Cheap enough for every few seconds; 10 s is the longest that a rotation should wait.
@@ -104,9 +97,7 @@ mod tests {
         let (mut reloader, first) = Reloader::start(write_pair(directory.path(), 30), at(NOON)).unwrap();
         assert!(matches!(reloader.poll(at(NOON)), Event::Unchanged));
         write_pair(directory.path(), 60);
-        let Event::Loaded(second) = reloader.poll(at(NOON)) else {
-            panic!("not loaded")
-        };
+        let Event::Loaded(second) = reloader.poll(at(NOON)) else { panic!("not loaded") };
         assert!(second.not_after > first.not_after);
         assert!(matches!(reloader.poll(at(NOON)), Event::Unchanged));
     }
@@ -118,21 +109,12 @@ mod tests {
         let good = std::fs::read(&pair.certificate).unwrap();
         let (mut reloader, _) = Reloader::start(pair.clone(), at(NOON)).unwrap();
         std::fs::write(&pair.certificate, b"").unwrap();
-        assert!(matches!(
-            reloader.poll(at(NOON)),
-            Event::Refused(Error::Content { .. })
-        ));
+        assert!(matches!(reloader.poll(at(NOON)), Event::Refused(Error::Content { .. })));
         assert!(matches!(reloader.poll(at(NOON)), Event::Unchanged));
         std::fs::remove_file(&pair.certificate).unwrap();
-        assert!(matches!(
-            reloader.poll(at(NOON)),
-            Event::Refused(Error::Read { .. })
-        ));
+        assert!(matches!(reloader.poll(at(NOON)), Event::Refused(Error::Read { .. })));
         std::fs::write(&pair.certificate, good).unwrap();
-        assert!(
-            matches!(reloader.poll(at(NOON)), Event::Unchanged),
-            "the served pair is back"
-        );
+        assert!(matches!(reloader.poll(at(NOON)), Event::Unchanged), "the served pair is back");
     }
 
     #[test]
@@ -141,10 +123,7 @@ mod tests {
         let (mut reloader, _) = Reloader::start(write_pair(directory.path(), 30), at(NOON)).unwrap();
         write_pair(directory.path(), 10);
         let event = reloader.poll(at(NOON + 20 * 86_400));
-        assert!(
-            matches!(event, Event::Refused(Error::Expired { .. })),
-            "{event:?}"
-        );
+        assert!(matches!(event, Event::Refused(Error::Expired { .. })), "{event:?}");
     }
 
     #[test]
@@ -153,10 +132,7 @@ mod tests {
         let (mut reloader, _) = Reloader::start(write_pair(directory.path(), 30), at(NOON)).unwrap();
         write_pair(directory.path(), 60);
         let early = reloader.poll(at(NOON - 3 * 86_400));
-        assert!(
-            matches!(early, Event::Refused(Error::NotYetValid { .. })),
-            "{early:?}"
-        );
+        assert!(matches!(early, Event::Refused(Error::NotYetValid { .. })), "{early:?}");
         assert!(matches!(reloader.poll(at(NOON)), Event::Loaded(_)));
     }
 }

@@ -212,7 +212,8 @@ fn objects_that_are_defined_twice_name_both_places() {
 #[test]
 fn a_directory_stays_inside_the_files_root() {
     let folder = Folder::new();
-    let profile = PROFILE.replace("\nspec:", "\nspec:\n  files: [{mountPath: /conf, directory: {path: PATH}}]");
+    let profile =
+        PROFILE.replace("\nspec:", "\nspec:\n  files: [{mountPath: /conf, directory: {path: PATH}}]");
     let said = folder.invalid("p/profile.yaml", &profile.replace("PATH", "hadoop"));
     assert!(said.contains("--files-root"), "{said}");
     folder.write("root/hadoop/core-site.xml", "<x/>");

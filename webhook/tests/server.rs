@@ -322,6 +322,10 @@ fn an_endless_body_is_cut_off() {
         sent += chunk.len();
     }
     assert!(sent < 64 * 1024 * 1024, "{sent} bytes were taken");
+    let status = fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim();
+    let peak: u64 = peak.trim_end_matches(" kB").parse().unwrap();
+    assert!(peak < 100_000, "{peak} kB of memory");
     let (_, metrics) = server.get("/metrics");
     assert!(metrics.contains("reason=\"too_large\"} 1"), "{metrics}");
 }

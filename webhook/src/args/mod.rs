@@ -60,7 +60,7 @@ pub enum Command {
 #[derive(Args, Clone, Debug)]
 pub struct InputArgs {
     /// Folder or file of YAML and JSON: SparkProfiles, Namespaces, ConfigMaps, Secrets; repeatable
-    #[arg(long, value_name = "PATH", required = true, env = "SPARK_INJECTOR_FROM", value_delimiter = None)]
+    #[arg(long, value_name = "PATH", required = true, env = "SPARK_INJECTOR_FROM")]
     from: Vec<PathBuf>,
     /// Folder below which the `directory` sources of profiles are
     #[arg(long, value_name = "DIR", env = "SPARK_INJECTOR_FILES_ROOT")]
@@ -69,12 +69,7 @@ pub struct InputArgs {
     #[arg(long, value_name = "NAMESPACE", env = "SPARK_INJECTOR_OWN_NAMESPACE", default_value_t = Settings::default().namespace)]
     own_namespace: String,
     /// Further namespace from which sources may be read; repeatable
-    #[arg(
-        long,
-        value_name = "NAMESPACE",
-        env = "SPARK_INJECTOR_SOURCE_NAMESPACE",
-        value_delimiter = ','
-    )]
+    #[arg(long, value_name = "NAMESPACE", env = "SPARK_INJECTOR_SOURCE_NAMESPACE", value_delimiter = ',')]
     source_namespace: Vec<String>,
     /// The cluster's default PriorityClass: a pod that has it did not choose it
     #[arg(long, value_name = "NAME", env = "SPARK_INJECTOR_DEFAULT_PRIORITY_CLASS")]
@@ -112,11 +107,7 @@ impl From<InputArgs> for Inputs {
             init_cpu,
             init_memory,
         } = args;
-        let directory = Directory {
-            from,
-            files_root,
-            default_namespace: own_namespace.clone(),
-        };
+        let directory = Directory { from, files_root, default_namespace: own_namespace.clone() };
         let settings = Settings {
             init_image,
             init_cpu,
@@ -234,10 +225,7 @@ mod tests {
     #[test]
     fn every_command_has_examples() {
         for command in Cli::command().get_subcommands() {
-            let help = command
-                .get_after_help()
-                .map(ToString::to_string)
-                .unwrap_or_default();
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("Examples:"), "{}", command.get_name());
         }
     }

@@ -18,12 +18,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "ADDR", env = "SPARK_INJECTOR_LISTEN")]
     pub listen: SocketAddr,
     /// Address for health and metrics, without TLS; port 0 takes a free one
-    #[arg(
-        long,
-        value_name = "ADDR",
-        env = "SPARK_INJECTOR_ADMIN",
-        default_value = "127.0.0.1:0"
-    )]
+    #[arg(long, value_name = "ADDR", env = "SPARK_INJECTOR_ADMIN", default_value = "127.0.0.1:0")]
     pub admin: SocketAddr,
     /// PEM file with the serving certificate and its intermediates
     #[arg(long, value_name = "FILE", env = "SPARK_INJECTOR_TLS_CERT")]
@@ -72,32 +67,19 @@ fn duration(text: &str) -> Result<Duration, String> {
         "m" => 60_000,
         _ => return Err("expected a whole number with a unit: 500ms, 5s or 2m".to_owned()),
     };
-    let milliseconds = number
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(unit));
+    let milliseconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
     let milliseconds = milliseconds.filter(|milliseconds| *milliseconds <= 24 * 3_600_000);
-    milliseconds
-        .map(Duration::from_millis)
-        .ok_or_else(|| "expected at most 1440m".to_owned())
+    milliseconds.map(Duration::from_millis).ok_or_else(|| "expected at most 1440m".to_owned())
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
     let interval = duration(text)?;
-    if interval < Duration::from_millis(10) {
-        Err("expected at least 10ms".to_owned())
-    } else {
-        Ok(interval)
-    }
+    if interval < Duration::from_millis(10) { Err("expected at least 10ms".to_owned()) } else { Ok(interval) }
 }
 
 fn tls_poll(text: &str) -> Result<Duration, String> {
     let interval = interval(text)?;
-    if interval > Duration::from_secs(10) {
-        Err("expected at most 10s".to_owned())
-    } else {
-        Ok(interval)
-    }
+    if interval > Duration::from_secs(10) { Err("expected at most 10s".to_owned()) } else { Ok(interval) }
 }
 
 #[cfg(test)]
@@ -109,16 +91,7 @@ mod tests {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("0s"), Ok(Duration::ZERO));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        for wrong in [
-            "5",
-            "s",
-            "",
-            "-1s",
-            "1.5s",
-            "5 s",
-            "99999999999999999999s",
-            "18446744073709551615m",
-        ] {
+        for wrong in ["5", "s", "", "-1s", "1.5s", "5 s", "99999999999999999999s", "18446744073709551615m"] {
             duration(wrong).unwrap_err();
         }
         assert!(interval("0s").is_err() && tls_poll("11s").is_err() && tls_poll("10s").is_ok());

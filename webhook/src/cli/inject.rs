@@ -28,9 +28,10 @@ pub(super) fn run(args: InjectArgs) -> Result<(), Failure> {
         return Err(Failure::Unusable(message.to_owned()));
     }
     let compiled = Compiled::new(&Inputs::from(inputs))?;
+    // First: one of these may be why the namespace is not known.
+    compiled.warn_about_others(&namespace);
     compiled.require_namespace(&namespace)?;
     let documents = objects::read(&file)?;
-    compiled.warn_about_others(&namespace);
     // All are judged before anything is written: one that is denied leaves the standard output empty.
     let mut done = Vec::new();
     let mut denied = false;

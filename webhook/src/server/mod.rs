@@ -26,6 +26,7 @@ pub use drain::{DrainTimes, Stop};
 
 use crate::admit::Answer;
 use crate::catalog::Catalog;
+use body::Budget;
 use drain::Drain;
 use metrics::Metrics;
 
@@ -48,6 +49,7 @@ pub(crate) struct App {
     catalog: Arc<ArcSwap<Catalog>>,
     metrics: Arc<Metrics>,
     drain: Arc<Drain>,
+    budget: Arc<Budget>,
     reviewer: Reviewer,
 }
 
@@ -100,7 +102,7 @@ impl Bound {
         stop: watch::Receiver<Stop>,
     ) -> io::Result<()> {
         let drain = Arc::new(Drain::new(times));
-        let app = App { catalog, metrics, drain, reviewer: crate::admit::review };
+        let app = App { catalog, metrics, drain, budget: Arc::default(), reviewer: crate::admit::review };
         self.serve_app(app, tls, stop).await
     }
 

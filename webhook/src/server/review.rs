@@ -13,7 +13,7 @@ use axum::routing::post;
 use super::App;
 use super::body::{self, BODY_LIMIT, Refusal};
 use super::record;
-use crate::admit::Answer;
+use crate::admit::{Answer, Outcome};
 
 /// The routes of the TLS port.
 pub(super) fn routes(app: App) -> Router {
@@ -36,8 +36,8 @@ async fn answer(app: &App, request: Request) -> Answer {
         let message = "the content type has to be application/json\n";
         return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", message);
     }
-    let bytes = match body::read(body, &parts.headers, &parts.uri).await {
-        Ok(bytes) => bytes,
+    let held = match body::read(body, &parts.headers, &parts.uri, &app.budget).await {
+        Ok(held) => held,
         Err(Refusal::TooLarge) => {
             let message = format!("a review has at most {BODY_LIMIT} bytes\n");
             return refuse(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &message);
@@ -45,13 +45,20 @@ async fn answer(app: &App, request: Request) -> Answer {
         Err(Refusal::TooSlow) => {
             return refuse(StatusCode::REQUEST_TIMEOUT, "too_slow", "the body did not arrive in time\n");
         }
+        Err(Refusal::Busy) => {
+            let mut answer = refuse(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many reviews at once\n");
+            answer.record.outcome = Outcome::Unavailable;
+            answer.retry = true;
+            return answer;
+        }
         Err(Refusal::Broken) => {
             return refuse(StatusCode::BAD_REQUEST, "broken", "the body ended too early\n");
         }
     };
     let catalog = app.catalog.load();
     // A defect must cost one request, not the process. Nothing that the engine shares can be half-changed: it is pure.
-    catch_unwind(AssertUnwindSafe(|| (app.reviewer)(&catalog, &bytes))).unwrap_or_else(|_| Answer::failed())
+    catch_unwind(AssertUnwindSafe(|| (app.reviewer)(&catalog, &held.bytes)))
+        .unwrap_or_else(|_| Answer::failed())
 }
 
 fn respond(answer: Answer) -> Response {
@@ -119,6 +126,7 @@ mod tests {
             catalog: Arc::default(),
             metrics: Arc::new(Metrics::new()),
             drain: Arc::new(Drain::new(DrainTimes::default())),
+            budget: Arc::default(),
             reviewer: defective,
         };
         let ask = |body: &'static str| {
