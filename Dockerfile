@@ -1,0 +1,20 @@
+# Two images from scratch, each one static binary and nothing else.
+#   docker build --target init-sync -t spark-injector/init-sync:0.1.0 .
+#   docker build --target spark-injector -t spark-injector/spark-injector:0.1.0 .
+FROM rust:1.95.0-bookworm AS build
+WORKDIR /src
+COPY . .
+RUN host=$(rustc -vV | sed -n 's/^host: //p') \
+ && RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target "$host" -p spark-injector -p init-sync \
+ && install -D -m 0755 -t /out "target/$host/release/spark-injector" "target/$host/release/init-sync"
+
+FROM scratch AS init-sync
+COPY --from=build /out/init-sync /init-sync
+# The pod sets the user that reads the files; this one is for whoever runs the image by hand.
+USER 65532:65532
+ENTRYPOINT ["/init-sync"]
+
+FROM scratch AS spark-injector
+COPY --from=build /out/spark-injector /spark-injector
+USER 65532:65532
+ENTRYPOINT ["/spark-injector"]

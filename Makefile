@@ -1,0 +1,75 @@
+# Every step that people and CI run. `make help` lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+SYSROOT := $(shell rustc --print sysroot 2>/dev/null)
+# init-sync is fifteen times smaller with musl; the standard library for it is there or not.
+MUSL := $(subst -gnu,-musl,$(HOST))
+INIT_TARGET := $(if $(wildcard $(SYSROOT)/lib/rustlib/$(MUSL)/lib/libstd-*.rlib),$(MUSL),$(HOST))
+# An explicit target keeps the flag away from build scripts and macros, which cannot be static.
+STATIC := RUSTFLAGS="-C target-feature=+crt-static"
+FUZZ_SECONDS ?= 60
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## Check the toolchains and install what Debian or Ubuntu have
+	@tests/setup.sh
+
+.PHONY: build
+build: setup ## Build both release binaries, static, into target/bin
+	$(STATIC) cargo build --locked --release --target $(HOST) -p spark-injector
+	$(STATIC) cargo build --locked --release --target $(INIT_TARGET) -p init-sync
+	@mkdir -p target/bin
+	@install -m 0755 target/$(HOST)/release/spark-injector target/$(INIT_TARGET)/release/init-sync target/bin/
+	@ls -l target/bin | awk 'NR > 1 { printf "  target/bin/%s  %.2f MB\n", $$NF, $$5 / 1e6 }'
+
+.PHONY: demo
+demo: build ## Real Spark submits to a real API server: see what is injected
+	@cargo run --locked --quiet -p acceptance --bin demo
+
+.PHONY: test
+test: build lint doc drift ## Everything that has to pass: format, lints, docs, all tests
+	cargo test --locked --workspace
+
+.PHONY: unit
+unit: ## Unit, property and golden tests that need no API server
+	cargo test --locked --workspace --exclude acceptance
+
+.PHONY: acceptance
+acceptance: build ## Tests against a real API server and real Spark
+	cargo test --locked -p acceptance
+
+.PHONY: lint
+lint: setup ## Format and lints
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+.PHONY: doc
+doc: setup ## API documentation, without warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --workspace --no-deps --document-private-items
+
+.PHONY: drift
+drift: build ## Generated files are as the code says
+	@target/bin/spark-injector crd | diff -u manifests/base/crd.yaml - \
+	  || { echo "manifests/base/crd.yaml is stale: run \`make crd\`" >&2; exit 1; }
+
+.PHONY: crd
+crd: build ## Write the CustomResourceDefinition
+	target/bin/spark-injector crd > manifests/base/crd.yaml
+
+.PHONY: golden
+golden: build ## Write the golden files anew; read the difference before you commit it
+	REFRESH_GOLDEN=1 cargo test --locked -p acceptance golden
+
+.PHONY: fuzz
+fuzz: ## Fuzz the review decoder for FUZZ_SECONDS (needs a nightly compiler)
+	tests/fuzz/run.sh $(FUZZ_SECONDS)
+
+.PHONY: clean
+clean: ## Remove what was built here; the caches of the control plane and of Spark stay
+	cargo clean

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Checks what the build and the tests need, and installs what Debian or Ubuntu package, where it may.
+# Silent when everything is there.
+set -euo pipefail
+
+missing=()
+packages=()
+need() { # COMMAND PACKAGE
+  command -v "$1" > /dev/null || { missing+=("$1"); packages+=("$2"); }
+}
+need cc gcc
+need make make
+need flock util-linux
+need python3 python3
+[ -n "${JAVA_HOME:-}" ] || need java openjdk-17-jre-headless
+python3 -m pip --version > /dev/null 2>&1 || python3 -m venv --help > /dev/null 2>&1 \
+  || { missing+=(pip); packages+=(python3-pip); }
+
+if [ ${#missing[@]} -gt 0 ]; then
+  if command -v apt-get > /dev/null && [ "$(id -u)" = 0 ]; then
+    echo "setup: installing ${packages[*]} …" >&2
+    apt-get update -qq >&2
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >&2
+  else
+    echo "setup: missing: ${missing[*]}. Install them first; on Debian or Ubuntu:" >&2
+    echo "  sudo apt-get install ${packages[*]}" >&2
+    exit 1
+  fi
+fi
+
+if ! command -v cargo > /dev/null; then
+  echo "setup: there is no cargo. Install Rust with rustup (https://rustup.rs); rust-toolchain.toml names the version." >&2
+  exit 1
+fi
+if ! command -v go > /dev/null; then
+  echo "setup: there is no go. Install Go 1.21 or newer (https://go.dev/dl/); it fetches the release it needs itself." >&2
+  exit 1
+fi
