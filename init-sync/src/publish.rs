@@ -255,3 +255,6 @@ fn temporary_name(name: &str) -> String {
     }
     temporary
 }
+
+#[cfg(test)]
+mod tests;
