@@ -132,7 +132,7 @@ pub(super) struct Spec<'a> {
     /// Service account.
     pub service_account_name: Option<Text<'a>>,
     /// Its deprecated alias.
-    pub service_account: Option<IgnoredAny>,
+    pub service_account: Option<Text<'a>>,
     /// Whether the containers share one process namespace.
     pub share_process_namespace: Option<bool>,
     /// Grace period, in seconds.

@@ -20,8 +20,8 @@ use crate::admit::plan::{Item, NodeSelector};
 use crate::api::names::{INJECT_ENABLED, INJECT_LABEL, NODE_SELECTOR_ANNOTATION, OBJECT_PREFIX};
 use crate::api::{Delivery, Mode, Role};
 
-/// A profile as the compiler leaves it: its plans, or its first problem.
-type Compiled = Result<Arc<CompiledProfile>, String>;
+/// A profile as the compiler leaves it: its plans, or its first problem and the mode that it asks for.
+type Compiled = Result<Arc<CompiledProfile>, (String, Mode)>;
 
 pub(super) fn compile(snapshot: &Snapshot, settings: &Settings, previous: Option<&Catalog>) -> Catalog {
     let mut problems = Vec::new();
@@ -45,7 +45,7 @@ pub(super) fn compile(snapshot: &Snapshot, settings: &Settings, previous: Option
     problems.dedup();
     Catalog {
         namespaces,
-        profiles: profiles.into_iter().filter_map(|(name, profile)| Some((name, profile.0.ok()?))).collect(),
+        profiles: profiles.into_iter().filter_map(|(name, profile)| Some((name, profile.ok()?))).collect(),
         problems,
         own_namespace: settings.namespace.clone(),
         default_priority_class: settings.default_priority_class.clone(),
@@ -58,7 +58,7 @@ fn compile_profiles(
     settings: &Settings,
     previous: Option<&Catalog>,
     problems: &mut Vec<Problem>,
-) -> HashMap<String, (Compiled, Mode)> {
+) -> HashMap<String, Compiled> {
     let parsed: Vec<Result<Parsed, Vec<Problem>>> = snapshot.profiles.iter().map(parse).collect();
     let names = snapshot.profiles.iter().map(|input| outline(input).name);
     let broken: BTreeMap<String, String> = names
@@ -73,16 +73,13 @@ fn compile_profiles(
             Ok(parsed) => compile_profile(parsed, &mut composer, snapshot, settings),
             Err(problems) => Err(problems.clone()),
         };
-        let (compiled, mode) = match result {
-            Ok((compiled, mode)) => (Ok(Arc::new(compiled)), mode),
-            Err(found) => {
-                let first = first_problem(&found);
-                problems.extend(found);
-                let last_good = previous.and_then(|previous| previous.profiles.get(&outline.name));
-                (last_good.cloned().ok_or(first), outline.mode)
-            }
-        };
-        profiles.insert(outline.name, (compiled, mode));
+        let compiled = result.map(Arc::new).or_else(|found| {
+            let first = first_problem(&found);
+            problems.extend(found);
+            let last_good = previous.and_then(|previous| previous.profiles.get(&outline.name));
+            last_good.cloned().ok_or((first, outline.mode.unwrap_or_default()))
+        });
+        profiles.insert(outline.name, compiled);
     }
     profiles
 }
@@ -100,7 +97,7 @@ fn compile_profile(
     composer: &mut Composer<'_>,
     snapshot: &Snapshot,
     settings: &Settings,
-) -> Result<(CompiledProfile, Mode), Vec<Problem>> {
+) -> Result<CompiledProfile, Vec<Problem>> {
     let mut report = Report::new(&parsed.origin, subject(&parsed.name));
     if let Some(claim) = &parsed.spec.namespaces {
         claims::check(claim, &mut report);
@@ -125,18 +122,17 @@ fn compile_profile(
     if !report.is_clean() {
         return Err(report.into_problems());
     }
-    let mode = profile.mode.unwrap_or_default();
-    let compiled = CompiledProfile {
+    Ok(CompiledProfile {
         name: parsed.name.clone(),
         revision: payload.revision.clone(),
+        mode: profile.mode.unwrap_or_default(),
         allow_opt_out: profile.allow_opt_out.unwrap_or_default(),
         allowed: profile.allowed.clone(),
         default_selector: profile.default_selector.clone(),
         plans: ByRole { driver, executor },
         secret: (delivery == Delivery::Secret).then(|| payload_secret(secret.clone(), &payload)).flatten(),
         pull_secret: pull_secret.map(|(body, _)| body),
-    };
-    Ok((compiled, mode))
+    })
 }
 
 fn role_plans(builder: &Builder<'_>, role: Role, report: &mut Report) -> RolePlans {
@@ -199,7 +195,7 @@ fn namespace(
     name: &str,
     input: &NamespaceInput,
     winner: Option<&Outline>,
-    profiles: &HashMap<String, (Compiled, Mode)>,
+    profiles: &HashMap<String, Compiled>,
     problems: &mut Vec<Problem>,
 ) -> NamespaceEntry {
     let opted_in = input.labels.get(INJECT_LABEL).map(String::as_str) == Some(INJECT_ENABLED);
@@ -207,8 +203,8 @@ fn namespace(
         winner.and_then(|outline| profiles.get(&outline.name).map(|compiled| (&outline.name, compiled)));
     let (service, mode) = match winner {
         None => (Service::None, Mode::Enforce),
-        Some((_, (Ok(profile), mode))) => (Service::Profile(Arc::clone(profile)), *mode),
-        Some((profile, (Err(problem), mode))) => {
+        Some((_, Ok(profile))) => (Service::Profile(Arc::clone(profile)), profile.mode),
+        Some((profile, Err((problem, mode)))) => {
             (Service::Broken { profile: profile.clone(), problem: problem.clone() }, *mode)
         }
     };

@@ -16,6 +16,8 @@ pub struct CompiledProfile {
     pub name: String,
     /// Revision of its files.
     pub revision: String,
+    /// Whether it acts.
+    pub mode: Mode,
     /// Whether pods may opt out.
     pub allow_opt_out: bool,
     /// The whitelist of node selectors.

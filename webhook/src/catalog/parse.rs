@@ -27,7 +27,7 @@ pub(super) struct Outline {
     pub(super) name: String,
     /// Creation time as the API server writes it, comparable as text; empty outside a cluster.
     pub(super) created: String,
-    pub(super) mode: Mode,
+    pub(super) mode: Option<Mode>,
     pub(super) claim: Option<NamespaceClaim>,
 }
 
@@ -41,7 +41,7 @@ pub(super) fn outline(input: &ProfileInput) -> Outline {
     Outline {
         name: text("/metadata/name"),
         created: text("/metadata/creationTimestamp"),
-        mode: Mode::deserialize(spec("mode")).unwrap_or_default(),
+        mode: Option::deserialize(spec("mode")).unwrap_or_default(),
         claim: Option::deserialize(spec("namespaces")).unwrap_or_default(),
     }
 }

@@ -8,7 +8,9 @@ use super::report::Report;
 use super::syntax;
 use crate::admit::clean_path;
 use crate::admit::plan::{Item, Keyed, Origin, Overlay, SparkOverlay};
-use crate::api::names::{INIT_CONTAINER, LOCAL_DIR_PREFIX, OBJECT_PREFIX, SPARK_CONTAINER};
+use crate::api::names::{
+    GROUP, INIT_CONTAINER, LOCAL_DIR_PREFIX, LOCAL_DIRS_VARIABLE, OBJECT_PREFIX, SPARK_CONTAINER,
+};
 use crate::api::template::Template;
 
 /// Fields of a pod spec that a template may set, in the order of the documentation.
@@ -106,7 +108,12 @@ impl Reader<'_> {
             let at = join(path, field);
             match field.as_str() {
                 "labels" => self.overlay.labels = self.labels(content, &at),
-                "annotations" => self.overlay.annotations = self.by_key(content, &at),
+                "annotations" => {
+                    for (key, _) in fields(content) {
+                        self.refuse_own_key(&join(&at, key), key);
+                    }
+                    self.overlay.annotations = self.by_key(content, &at);
+                }
                 _ => self.unsupported(&at, &["annotations", "labels"]),
             }
         }
@@ -118,9 +125,17 @@ impl Reader<'_> {
             if key.starts_with("spark-") && !key.contains('/') {
                 self.report.at(&at, "labels that start with spark- belong to Spark");
             }
+            self.refuse_own_key(&at, key);
             self.check_label(&at, key, value);
         }
         self.by_key(value, path)
+    }
+
+    /// Labels and annotations of ours say what users choose and what was done: a profile decides neither.
+    fn refuse_own_key(&mut self, at: &str, key: &str) {
+        if key.split_once('/').is_some_and(|(prefix, _)| prefix == GROUP) {
+            self.report.at(at, format!("keys of {GROUP} belong to the injector"));
+        }
     }
 
     fn check_label(&mut self, at: &str, key: &str, value: &Value) {
@@ -227,7 +242,7 @@ impl Reader<'_> {
             let at = join(path, field);
             match field.as_str() {
                 "name" => {}
-                "env" => spark.env = self.list(value, &at, "name"),
+                "env" => spark.env = self.env(value, &at),
                 "envFrom" => spark.env_from = self.unkeyed(value, &at),
                 "lifecycle" => spark.lifecycle = self.by_key(value, &at),
                 "ports" => spark.ports = self.unkeyed(value, &at),
@@ -247,6 +262,14 @@ impl Reader<'_> {
             }
         }
         self.overlay.spark = spark;
+    }
+
+    fn env(&mut self, value: &Value, path: &str) -> Keyed {
+        let env = self.list(value, path, "name");
+        if env.get(LOCAL_DIRS_VARIABLE).is_some() {
+            self.report.at(path, format!("{LOCAL_DIRS_VARIABLE} belongs to Spark; use spec.localDirs"));
+        }
+        env
     }
 
     fn mounts(&mut self, value: &Value, path: &str) -> Keyed {

@@ -28,7 +28,10 @@ pub(super) fn pod_fields(merge: &mut Merge<'_>) -> Result<(), Denial> {
             "hostNetwork" => flag(spec.host_network.filter(|on| *on), item),
             "runtimeClassName" => text(spec.runtime_class_name.as_deref(), item, ""),
             "schedulerName" => text(spec.scheduler_name.as_deref(), item, "default-scheduler"),
-            "serviceAccountName" => text(spec.service_account_name.as_deref(), item, "default"),
+            "serviceAccountName" => {
+                let own = spec.service_account_name.as_ref().or(spec.service_account.as_ref());
+                text(own.map(|own| &**own), item, "default")
+            }
             "shareProcessNamespace" => flag(spec.share_process_namespace, item),
             "terminationGracePeriodSeconds" => match spec.termination_grace_period_seconds {
                 Some(seconds) if item.value == seconds => Own::Same,
