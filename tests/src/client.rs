@@ -112,6 +112,12 @@ impl Namespace {
         self.annotations.insert(key.to_owned(), value.into());
         self
     }
+
+    /// The object, for an API server or a directory of inputs.
+    pub fn object(&self) -> Value {
+        json!({"apiVersion": "v1", "kind": "Namespace",
+               "metadata": {"name": self.name, "labels": self.labels, "annotations": self.annotations}})
+    }
 }
 
 /// A connection with a credential; cheap to clone.
@@ -280,10 +286,7 @@ impl Api {
     /// Makes a namespace and its service account `default`.
     #[track_caller]
     pub fn create_namespace(&self, namespace: &Namespace) {
-        let metadata = json!({"name": namespace.name, "labels": namespace.labels,
-                              "annotations": namespace.annotations});
-        self.create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}))
-            .expect(201);
+        self.create(&namespace.object()).expect(201);
         self.create_service_account(&namespace.name, "default");
     }
 

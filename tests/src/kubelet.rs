@@ -19,7 +19,7 @@ use crate::process::{self, Finished};
 pub const INIT_CONTAINER: &str = "spark-injector-init";
 /// The volume that our files are on.
 pub const VOLUME: &str = "spark-injector-files";
-/// Where that volume is in the init container.
+/// Where that volume is in the init container, and where the manifest says it is.
 pub const TARGET: &str = "/spark-injector";
 
 /// Where Secrets and `ConfigMaps` are found.
@@ -125,38 +125,13 @@ pub fn environment(
     Ok(result)
 }
 
-/// Runs the built `init-sync` as the pod's init container says, with exactly this environment, `to` standing for the
-/// volume: where arguments and manifest say [`TARGET`], it reads `to`.
+/// Runs the built `init-sync` as the pod's init container says, with exactly this environment. `to` stands for the
+/// volume: `--to` says so where the manifest says [`TARGET`].
 pub fn run_init_sync(pod: &Value, environment: &BTreeMap<String, String>, to: &Path) -> Finished {
-    let target = to.to_str().expect("a path in UTF-8");
     let container = container(pod, INIT_CONTAINER);
     let mut command = Command::new(places::init_sync());
-    command.current_dir(to).env_clear();
-    for argument in items(&container["args"]).filter_map(Value::as_str) {
-        // `--to DIR` and `--to=DIR`.
-        let (flag, value) = argument
-            .split_once('=')
-            .map_or(("", argument), |(flag, value)| (flag, value));
-        match value.strip_prefix(TARGET) {
-            Some(rest) if rest.is_empty() || rest.starts_with('/') => {
-                let equals = if flag.is_empty() { "" } else { "=" };
-                command.arg(format!("{flag}{equals}{target}{rest}"))
-            }
-            _ => command.arg(argument),
-        };
-    }
-    for (name, value) in environment {
-        if name == "INIT_SYNC_MANIFEST" {
-            // As JSON strings: the directory itself, and paths below it.
-            let value = value.replace(&format!("\"{TARGET}\""), &format!("\"{target}\""));
-            command.env(
-                name,
-                value.replace(&format!("\"{TARGET}/"), &format!("\"{target}/")),
-            );
-        } else {
-            command.env(name, value);
-        }
-    }
+    command.current_dir(to).env_clear().envs(environment);
+    command.args(items(&container["args"]).filter_map(Value::as_str)).arg("--to").arg(to);
     process::run(command, b"", Duration::from_secs(30))
 }
 

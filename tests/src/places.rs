@@ -40,6 +40,11 @@ pub(crate) fn keep() -> bool {
     set("KEEP").is_some()
 }
 
+/// Whether golden files are to be written instead of compared: `REFRESH_GOLDEN` is set.
+pub fn refresh_golden() -> bool {
+    set("REFRESH_GOLDEN").is_some()
+}
+
 fn set(variable: &str) -> Option<PathBuf> {
     std::env::var_os(variable)
         .filter(|value| !value.is_empty())

@@ -1,0 +1,26 @@
+//! The product on a real API server: profiles in a directory, the built webhook, pods as real Spark sent them.
+//!
+//! | module | proves |
+//! | --- | --- |
+//! | [`golden`] | what each recorded pod becomes, as posted and as the API server presents it to the webhook |
+//! | [`pods`] | that the API server stores what `inject` prints |
+//! | [`denials`], [`untouched`] | who is refused, with which sentence, and who is left alone |
+//! | [`others`], [`scheduling`] | life beside in-tree plugins and other webhooks |
+//! | [`reload`], [`down`] | profiles that change while serving, a webhook that does not answer |
+//! | [`files`], [`hostile`] | that `init-sync` restores every file from the stored pod, or none |
+//!
+//! All share one control plane; each has namespaces and a webhook of its own ([`world`]).
+
+mod contained;
+mod denials;
+mod down;
+mod files;
+mod golden;
+mod golden_files;
+mod hostile;
+mod others;
+mod pods;
+mod reload;
+mod scheduling;
+mod untouched;
+mod world;
