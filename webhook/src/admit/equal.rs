@@ -6,11 +6,14 @@
 
 use serde_json::{Map, Value};
 
+use super::quantity;
 use crate::api::names::TOKEN_PATH;
 
 /// What is compared: each kind has its own defaults and its own additions by others.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
+    /// A quantity: `1Gi` and `1024Mi` are the same.
+    Amount,
     /// An entry of `containers` or `initContainers`.
     Container,
     /// Anything without additions by others: a toleration, a port, a mount, …
@@ -23,8 +26,10 @@ pub enum Kind {
 pub fn same(kind: Kind, ours: &Value, theirs: &Value) -> bool {
     let mut ours = ours.clone();
     let mut theirs = theirs.clone();
-    if kind == Kind::Container {
-        forget_additions(&ours, &mut theirs);
+    match kind {
+        Kind::Container => forget_additions(&ours, &mut theirs),
+        Kind::Plain => forget_host_port(&ours, &mut theirs),
+        Kind::Amount | Kind::Volume => {}
     }
     for value in [&mut ours, &mut theirs] {
         normalise(kind, value);
@@ -35,11 +40,51 @@ pub fn same(kind: Kind, ours: &Value, theirs: &Value) -> bool {
 /// Fills in what the API server would, and drops what means the same as absent.
 fn normalise(kind: Kind, value: &mut Value) {
     match kind {
+        Kind::Amount => quantity::normalise(value),
         Kind::Container => default_container(value),
         Kind::Volume => default_volume(value),
         Kind::Plain => default_port(value),
     }
+    default_everywhere(value);
     prune(value);
+}
+
+/// Defaults that depend on the name of a field alone, at any depth.
+fn default_everywhere(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map.iter_mut() {
+                match (key.as_str(), &mut *value) {
+                    ("limits" | "requests", Value::Object(amounts)) => {
+                        amounts.values_mut().for_each(quantity::normalise);
+                    }
+                    ("divisor" | "sizeLimit", amount) => quantity::normalise(amount),
+                    ("fieldRef", Value::Object(field)) => set_default(field, "apiVersion", "v1"),
+                    ("resourceFieldRef", Value::Object(field)) => {
+                        set_default(field, "divisor", "0");
+                        default_everywhere(value);
+                    }
+                    ("serviceAccountToken", Value::Object(token)) => set_default(token, "expirationSeconds", 3600),
+                    ("httpGet", Value::Object(http)) => {
+                        set_default(http, "path", "/");
+                        set_default(http, "scheme", "HTTP");
+                    }
+                    (_, value) => default_everywhere(value),
+                }
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(default_everywhere),
+        _ => {}
+    }
+}
+
+/// On the network of its node the API server gives every port a host port of the same number.
+fn forget_host_port(ours: &Value, theirs: &mut Value) {
+    let chosen = ours.get("hostPort").is_some_and(|port| !port.is_null());
+    let Some(map) = theirs.as_object_mut() else { return };
+    if !chosen && map.get("hostPort").is_some_and(|port| Some(port) == map.get("containerPort")) {
+        map.remove("hostPort");
+    }
 }
 
 /// Removes what LimitRanger, the ServiceAccount plugin and environment-injecting webhooks add to every container.
@@ -65,6 +110,17 @@ fn forget_additions(ours: &Value, theirs: &mut Value) {
     if let Some(env) = theirs.get_mut("env").and_then(Value::as_array_mut) {
         env.retain(|variable| ours_at("env", "name", variable.get("name")));
     }
+    for (ours, theirs) in entries(ours, "ports").zip(elements_mut(theirs, "ports")) {
+        forget_host_port(ours, theirs);
+    }
+    // AlwaysPullImages decides for every container.
+    if let (None, Some(map)) = (ours.get("imagePullPolicy"), theirs.as_object_mut()) {
+        map.remove("imagePullPolicy");
+    }
+}
+
+fn elements_mut<'v>(value: &'v mut Value, list: &str) -> impl Iterator<Item = &'v mut Value> {
+    value.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten()
 }
 
 fn entries<'v>(value: &'v Value, list: &str) -> impl Iterator<Item = &'v Value> {
@@ -83,11 +139,6 @@ fn default_container(container: &mut Value) {
     for port in list_mut(map, "ports") {
         default_port(port);
     }
-    for variable in list_mut(map, "env") {
-        if let Some(field) = variable.pointer_mut("/valueFrom/fieldRef").and_then(Value::as_object_mut) {
-            set_default(field, "apiVersion", "v1");
-        }
-    }
     for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
         if let Some(probe) = map.get_mut(probe).and_then(Value::as_object_mut) {
             for (field, value) in [
@@ -97,14 +148,6 @@ fn default_container(container: &mut Value) {
                 ("failureThreshold", 3),
             ] {
                 set_default(probe, field, value);
-            }
-            default_handler(probe);
-        }
-    }
-    if let Some(lifecycle) = map.get_mut("lifecycle").and_then(Value::as_object_mut) {
-        for (_, handler) in lifecycle.iter_mut() {
-            if let Some(handler) = handler.as_object_mut() {
-                default_handler(handler);
             }
         }
     }
@@ -123,13 +166,6 @@ fn default_requests(container: &mut Map<String, Value>) {
         for (name, value) in limits {
             set_default(requests, &name, value);
         }
-    }
-}
-
-fn default_handler(handler: &mut Map<String, Value>) {
-    if let Some(http) = handler.get_mut("httpGet").and_then(Value::as_object_mut) {
-        set_default(http, "path", "/");
-        set_default(http, "scheme", "HTTP");
     }
 }
 
@@ -159,7 +195,6 @@ fn default_volume(volume: &mut Value) {
     for kind in ["configMap", "secret", "projected", "downwardAPI"] {
         if let Some(source) = map.get_mut(kind).and_then(Value::as_object_mut) {
             set_default(source, "defaultMode", DEFAULT_MODE);
-            default_projections(source);
         }
     }
     if let Some(path) = map.get_mut("hostPath").and_then(Value::as_object_mut) {
@@ -171,22 +206,6 @@ fn default_volume(volume: &mut Value) {
         .and_then(Value::as_object_mut)
     {
         set_default(claim, "volumeMode", "Filesystem");
-    }
-}
-
-fn default_projections(source: &mut Map<String, Value>) {
-    for item in list_mut(source, "items") {
-        if let Some(field) = item.get_mut("fieldRef").and_then(Value::as_object_mut) {
-            set_default(field, "apiVersion", "v1");
-        }
-    }
-    for projection in list_mut(source, "sources") {
-        if let Some(token) = projection.get_mut("serviceAccountToken").and_then(Value::as_object_mut) {
-            set_default(token, "expirationSeconds", 3600);
-        }
-        if let Some(api) = projection.get_mut("downwardAPI").and_then(Value::as_object_mut) {
-            default_projections(api);
-        }
     }
 }
 

@@ -11,6 +11,7 @@ mod outcome;
 pub mod patch;
 pub mod plan;
 mod pod;
+mod quantity;
 mod review;
 
 pub use decide::{Denial, Skip};

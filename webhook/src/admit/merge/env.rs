@@ -1,6 +1,7 @@
 //! Environment of the Spark container: added where absent, order kept. The role variable is authoritative.
 
 use super::{Action, Denial, Merge};
+use crate::admit::equal::{Kind, same};
 use crate::admit::plan::Item;
 use crate::admit::pod::{EnvVar, value_of};
 use crate::api::Role;
@@ -37,11 +38,7 @@ pub(super) fn is_named(variable: &EnvVar<'_>, name: &str) -> bool {
 
 fn is_equal(variable: &EnvVar<'_>, item: &Item) -> bool {
     match item.value.get("valueFrom") {
-        Some(wanted) => {
-            let wanted = serde_json::json!({ "env": [{ "valueFrom": wanted }] });
-            let known = serde_json::json!({ "env": [{ "valueFrom": value_of(variable.value_from) }] });
-            crate::admit::equal::same(crate::admit::equal::Kind::Container, &wanted, &known)
-        }
+        Some(wanted) => same(Kind::Plain, wanted, &value_of(variable.value_from)),
         None => variable.value_from.is_none() && value_text(variable) == item_text(item),
     }
 }

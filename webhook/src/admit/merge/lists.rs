@@ -21,8 +21,8 @@ pub(super) fn append_unequal<'a>(
         return;
     }
     let known = value_of(present);
+    let mut edit = ListEdit::new(path, known.is_array());
     let known: &[Value] = known.as_array().map_or(&[], Vec::as_slice);
-    let mut edit = ListEdit::new(path, present.is_some());
     for item in wanted {
         if known.iter().any(|known| same(Kind::Plain, &item.value, known)) {
             merge.note_value(Action::Unchanged, field, "", &item.json, &item.origin);

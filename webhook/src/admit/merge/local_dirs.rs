@@ -49,11 +49,16 @@ fn volume_json(name: &str, dir: &LocalDirPlan) -> Value {
 
 fn replace_source<'a>(merge: &mut Merge<'a>, dir: &'a LocalDirPlan, index: usize, volume: &'a Volume<'a>) {
     let name = volume.name.as_deref().unwrap_or_default();
-    let ours = volume_json(name, dir);
-    let action = if merge.is_same_volume(index, &ours) {
+    let action = if merge.has_source(index, &volume_json(name, dir)) {
         Action::Unchanged
     } else if is_default_empty_dir(volume) {
-        merge.patch.replace(format!("/spec/volumes/{index}"), ours.to_string());
+        // The source alone: a field of the volume that nobody knows yet stays.
+        if !dir.source.contains_key("emptyDir") {
+            merge.patch.remove(format!("/spec/volumes/{index}/emptyDir"));
+        }
+        for (kind, source) in &dir.source {
+            merge.patch.add(format!("/spec/volumes/{index}/{kind}"), source.to_string());
+        }
         Action::Replaced
     } else {
         Action::Kept

@@ -165,8 +165,9 @@ const RULES: [Rule; 16] = [
     network::host_aliases,
     network::dns_config,
     volumes::volumes,
-    env::env,
+    // Before `env`, which may remove variables: it names one by its place.
     local_dirs::local_dirs,
+    env::env,
     mounts::mounts,
     containers::containers,
 ];

@@ -14,8 +14,8 @@ pub(super) fn host_aliases(merge: &mut Merge<'_>) -> Result<(), Denial> {
     }
     let present = merge.target.spec.host_aliases;
     let known = value_of(present);
+    let mut edit = ListEdit::new("/spec/hostAliases", known.is_array());
     let known: &[Value] = known.as_array().map_or(&[], Vec::as_slice);
-    let mut edit = ListEdit::new("/spec/hostAliases", present.is_some());
     for item in wanted {
         let same_ip = |alias: &&Value| alias.get("ip").and_then(Value::as_str) == Some(item.key.as_str());
         let entries: Vec<&Value> = known.iter().filter(same_ip).collect();

@@ -25,7 +25,12 @@ pub(super) fn pod_fields(merge: &mut Merge<'_>) -> Result<(), Denial> {
     for item in &plan.overlay.scalars {
         let own = match item.key.as_str() {
             "dnsPolicy" => text(spec.dns_policy.as_deref(), item, "ClusterFirst"),
-            "hostNetwork" => flag(spec.host_network.filter(|on| *on), item),
+            // Absent is what `false` means, and how the API server stores it.
+            "hostNetwork" => match spec.host_network.unwrap_or_default() {
+                own if item.value == own => Own::Same,
+                true => Own::Other,
+                false => Own::Unset,
+            },
             "runtimeClassName" => text(spec.runtime_class_name.as_deref(), item, ""),
             "schedulerName" => text(spec.scheduler_name.as_deref(), item, "default-scheduler"),
             "serviceAccountName" => {
@@ -91,21 +96,21 @@ pub(super) fn security_and_resources(merge: &mut Merge<'_>) -> Result<(), Denial
     let overlay = &merge.plan.overlay;
     let target = merge.target;
     let spark = target.spark_path();
-    let pod_security = Fields { enforced_as: "securityContext", field: "pod securityContext" };
+    let pod_security = Fields { kind: Kind::Plain, enforced_as: "securityContext", field: "pod securityContext" };
     pod_security.set(
         merge,
         "/spec/securityContext".to_owned(),
         &overlay.pod_security,
         target.spec.security_context,
     )?;
-    let security = Fields { enforced_as: "securityContext", field: "securityContext" };
+    let security = Fields { kind: Kind::Plain, enforced_as: "securityContext", field: "securityContext" };
     security.set(
         merge,
         format!("{spark}/securityContext"),
         &overlay.spark.security,
         target.spark.security_context,
     )?;
-    let lifecycle = Fields { enforced_as: "lifecycle", field: "lifecycle" };
+    let lifecycle = Fields { kind: Kind::Plain, enforced_as: "lifecycle", field: "lifecycle" };
     lifecycle.set(merge, format!("{spark}/lifecycle"), &overlay.spark.lifecycle, target.spark.lifecycle)?;
     let ports = merge.target.spark.ports;
     super::lists::append_unequal(merge, format!("{spark}/ports"), &overlay.spark.ports, ports, "port");
@@ -114,6 +119,7 @@ pub(super) fn security_and_resources(merge: &mut Merge<'_>) -> Result<(), Denial
 
 /// A map of which each field is set where unset.
 struct Fields {
+    kind: Kind,
     enforced_as: &'static str,
     field: &'static str,
 }
@@ -146,7 +152,7 @@ impl Fields {
                     edit.set(&mut merge.patch, &item.key, &*item.json);
                     merge.note(Action::Added, self.field, item);
                 }
-                Some(value) if same(Kind::Plain, &item.value, value) => {
+                Some(value) if same(self.kind, &item.value, value) => {
                     merge.note(Action::Unchanged, self.field, item);
                 }
                 Some(_) => merge.differs(self.enforced_as, self.field, item)?,
@@ -169,7 +175,7 @@ fn resources(merge: &mut Merge<'_>, path: &str) -> Result<(), Denial> {
     }
     for (section, wanted) in [("requests", &overlay.requests), ("limits", &overlay.limits)] {
         let known = known.get(section).unwrap_or(&Value::Null);
-        let fields = Fields { enforced_as: "resources", field: section };
+        let fields = Fields { kind: Kind::Amount, enforced_as: "resources", field: section };
         fields.set_in(merge, MapEdit::new(format!("{path}/{section}"), known.is_object()), wanted, known)?;
     }
     Ok(())

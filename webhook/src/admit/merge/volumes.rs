@@ -45,6 +45,15 @@ impl Merge<'_> {
         same(Kind::Volume, ours, self.target.object.at(&format!("/spec/volumes/{index}")))
     }
 
+    /// Whether a volume of the pod has the source that we would give it; other fields of it do not matter.
+    pub(super) fn has_source(&self, index: usize, ours: &Value) -> bool {
+        let mut theirs = self.target.object.at(&format!("/spec/volumes/{index}")).clone();
+        if let Some(map) = theirs.as_object_mut() {
+            map.retain(|key, _| ours.get(key).is_some());
+        }
+        same(Kind::Volume, ours, &theirs)
+    }
+
     /// The refusal of a volume that has a name of ours.
     pub(super) fn other_volume(&self, name: &str, origin: &str) -> Denial {
         Denial::policy(
