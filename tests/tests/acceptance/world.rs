@@ -2,12 +2,13 @@
 //! documents are on the API server, before the webhook and on the command line.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use acceptance::cli;
 use acceptance::client::{Api, Namespace, Reply};
 use acceptance::cluster::Cluster;
 use acceptance::places;
-use acceptance::process::Finished;
+use acceptance::process::{Finished, wait_until};
 use acceptance::registration::Registered;
 use acceptance::webhook::Webhook;
 use serde_json::{Value, json};
@@ -110,14 +111,16 @@ impl World {
         replace(&self.folder.path().join("documents.json"), text);
     }
 
-    /// The last line of the log on a pod of this name in this namespace.
+    /// The line of the log on the last admission of a pod of this name.
+    #[track_caller]
     pub(crate) fn logged(&self, namespace: &str, name: &str) -> Value {
-        self.webhook.wait_for_log(&format!("\"name\":\"{name}\""));
-        let lines = self.webhook.log().into_iter().rev();
-        let mut entries = lines.filter_map(|line| serde_json::from_str::<Value>(&line).ok());
-        entries
-            .find(|entry| entry["namespace"] == namespace && entry["name"] == name)
-            .unwrap_or_else(|| panic!("no line on {namespace}/{name}"))
+        // Written after the answer was sent.
+        let found = wait_until(Duration::from_secs(10), || {
+            let lines = self.webhook.log().into_iter().rev();
+            let mut entries = lines.filter_map(|line| serde_json::from_str::<Value>(&line).ok());
+            entries.find(|entry| entry["namespace"] == namespace && entry["name"] == name)
+        });
+        found.unwrap_or_else(|| panic!("no line on {namespace}/{name}"))
     }
 }
 
