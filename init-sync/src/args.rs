@@ -2,8 +2,8 @@
 //! is done about it elsewhere.
 
 use std::env;
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt as _;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
 use init_sync::path::check_path;
@@ -105,18 +105,19 @@ impl Words {
                 None => (word, None),
             };
             let takes_value = matches!(option, "--to" | "--mode" | "--termination-log");
-            if !takes_value && inline.is_some() {
-                return Err(format!("{option:?} takes no value"));
-            }
-            let mut value = || {
-                let value = inline.clone().or_else(|| arguments.next()).filter(|value| !value.is_empty());
-                value.ok_or_else(|| format!("{option} needs a value: {option} VALUE or {option}=VALUE"))
+            let value = match inline {
+                Some(_) if !takes_value => return Err(format!("{option:?} takes no value")),
+                None if takes_value => arguments.next().unwrap_or_default(),
+                inline => inline.unwrap_or_default(),
             };
+            if takes_value && value.is_empty() {
+                return Err(format!("{option} needs a value: {option} VALUE or {option}=VALUE"));
+            }
             match option {
                 "--" => options_ended = true,
-                "--to" => self.to = Some(value()?.into()),
-                "--mode" => self.mode = Some(mode(&value()?)?),
-                "--termination-log" => self.settings.termination_log = Some(value()?.into()),
+                "--to" => self.to = Some(value.into()),
+                "--mode" => self.mode = Some(mode(&value)?),
+                "--termination-log" => self.settings.termination_log = Some(value.into()),
                 "--quiet" | "-q" => self.settings.verbosity = Verbosity::Quiet,
                 "--self-test" => self.ask = Some(Ask::SelfTest),
                 // At once: whoever asks for help may have typed anything else.
@@ -175,12 +176,15 @@ impl Words {
     }
 }
 
-fn mode(value: &OsString) -> Result<u32, String> {
-    value
-        .to_str()
-        .filter(|text| matches!(text.strip_prefix('0').unwrap_or(text).len(), 3) && text.len() <= 4)
-        .filter(|text| text.bytes().all(|byte| matches!(byte, b'0'..=b'7')))
-        .and_then(|text| u32::from_str_radix(text, 8).ok())
-        .filter(|mode| *mode <= 0o777)
-        .ok_or_else(|| format!("--mode {}: must be three octal digits, such as 0440", value.display()))
+fn mode(value: &OsStr) -> Result<u32, String> {
+    let digits = match value.as_bytes() {
+        [b'0', digits @ ..] if digits.len() == 3 => digits,
+        digits => digits,
+    };
+    let octal = digits.iter().all(|digit| matches!(digit, b'0'..=b'7'));
+    if octal && digits.len() == 3 {
+        Ok(digits.iter().fold(0, |mode, digit| mode << 3 | u32::from(digit - b'0')))
+    } else {
+        Err(format!("--mode {}: must be three octal digits, such as 0440", value.display()))
+    }
 }

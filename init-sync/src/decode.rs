@@ -8,8 +8,8 @@ use base64::engine::GeneralPurposeConfig;
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
-use sha2::{Digest as _, Sha256};
 
+use crate::digest::sha256;
 use crate::{Encoding, Exit, File, Wiped};
 
 /// Why a file's variables are refused.
@@ -115,20 +115,20 @@ impl Decoder {
     /// What is wrong with the values, or that the content is not the declared one.
     pub fn file(&self, file: &File, values: &[impl AsRef<[u8]>], into: &mut [u8]) -> Result<(), DecodeError> {
         let encoded = values.iter().map(|value| decoded_size(value.as_ref())).sum();
-        match file.encoding {
-            Encoding::Plain if encoded == into.len() => self.join(values, into)?,
-            Encoding::Plain => {
-                // Broken base64 of the wrong size is broken base64 to whoever must repair it.
-                self.join(values, &mut Wiped::zeroed(encoded))?;
-                return Err(DecodeError::Size { declared: file.size, found: u64::try_from(encoded).ok() });
-            }
-            Encoding::Deflate => {
-                let mut deflated = Wiped::zeroed(encoded);
-                self.join(values, &mut deflated)?;
-                inflate(&deflated, into)?;
+        if file.encoding == Encoding::Plain && encoded == into.len() {
+            self.join(values, into)?;
+        } else {
+            let mut bytes = Wiped::zeroed(encoded);
+            // Before the size: broken base64 of the wrong size is broken base64 to whoever must repair it.
+            self.join(values, &mut bytes)?;
+            match file.encoding {
+                Encoding::Plain => {
+                    return Err(DecodeError::Size { declared: file.size, found: Some(encoded as u64) });
+                }
+                Encoding::Deflate => inflate(&bytes, into)?,
             }
         }
-        if Sha256::digest(&*into).as_slice() == file.digest { Ok(()) } else { Err(DecodeError::Digest) }
+        if sha256(into) == file.digest { Ok(()) } else { Err(DecodeError::Digest) }
     }
 
     /// Each variable on its own: a chunk that ends inside a quartet is an error, however well the next continues it.

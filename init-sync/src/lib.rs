@@ -12,6 +12,7 @@
 //! Nothing here does IO; whatever touches the environment or a file system lives in the binary.
 
 pub mod decode;
+pub mod digest;
 pub mod exit;
 pub mod manifest;
 pub mod parse;

@@ -9,15 +9,15 @@
 //!
 //! Nothing is synced to disk: after a crash of the node the init container runs again, and compares contents.
 
-use std::fmt::Write as _;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::rc::Rc;
 
 use init_sync::Wiped;
+use init_sync::digest::fingerprint;
 use init_sync::path::TEMPORARY_PREFIX;
 use rustix::fs::{FileType, OFlags, Stat};
 use rustix::io::Errno;
-use sha2::{Digest as _, Sha256};
 
 use crate::kernel::Kernel;
 use crate::publish_error::PublishError;
@@ -45,9 +45,11 @@ pub(crate) struct PlannedFile<'a> {
 /// that this run had already replaced keeps its new, complete content.
 pub(crate) fn publish(kernel: &impl Kernel, target: &Path, plan: &Plan<'_>) -> Result<(), PublishError> {
     let root = kernel.open_target(target).map_err(|errno| PublishError::target(target, errno))?;
+    let root = Rc::new(root);
     let mut publisher = Publisher {
         kernel,
-        directories: vec![("", root)],
+        directories: vec![("", Rc::clone(&root))],
+        root,
         made: Vec::new(),
         staged: Vec::with_capacity(plan.files.len()),
         compared: None,
@@ -61,23 +63,22 @@ pub(crate) fn publish(kernel: &impl Kernel, target: &Path, plan: &Plan<'_>) -> R
     publisher.commit()
 }
 
-const ROOT: usize = 0;
-
 /// Reading in pieces keeps a re-run from holding a second copy of a large file.
 const COMPARED_BYTES: usize = 64 * 1024;
 
 struct Publisher<'a, K: Kernel> {
     kernel: &'a K,
-    /// Open until the end: commit and undo must act on the directories that were checked.
-    directories: Vec<(&'a str, OwnedFd)>,
-    /// Directories made by this run: index of the parent, and name.
-    made: Vec<(usize, &'a str)>,
+    root: Rc<OwnedFd>,
+    /// Open until the end: commit and undo must act on the directories that were checked. The root's path is empty.
+    directories: Vec<(&'a str, Rc<OwnedFd>)>,
+    /// Directories made by this run: the parent, and the name.
+    made: Vec<(Rc<OwnedFd>, &'a str)>,
     staged: Vec<Staged<'a>>,
     compared: Option<Wiped>,
 }
 
 struct Staged<'a> {
-    directory: usize,
+    directory: Rc<OwnedFd>,
     path: &'a str,
     name: &'a str,
     temporary: String,
@@ -92,26 +93,22 @@ enum State {
 }
 
 impl<'a, K: Kernel> Publisher<'a, K> {
-    fn at(&self, directory: usize) -> Result<BorrowedFd<'_>, PublishError> {
-        self.directories.get(directory).map(|(_, open)| open.as_fd()).ok_or(PublishError::Bug)
-    }
-
-    /// The index of an open directory, made where it is missing.
-    fn directory(&mut self, path: &'a str) -> Result<usize, PublishError> {
+    /// An open directory, made where it is missing.
+    fn directory(&mut self, path: &'a str) -> Result<Rc<OwnedFd>, PublishError> {
         // A few, and files of one directory mostly come one after the other.
-        if let Some(index) = self.directories.iter().rposition(|(known, _)| *known == path) {
-            return Ok(index);
+        if let Some((_, open)) = self.directories.iter().rfind(|(known, _)| *known == path) {
+            return Ok(Rc::clone(open));
         }
         let kernel = self.kernel;
         let failed = |action| move |errno| PublishError::system(action, path, errno);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let directory = match kernel.open(self.at(ROOT)?, path, flags) {
+        let directory = match kernel.open(self.root.as_fd(), path, flags) {
             Err(Errno::NOENT) => {
                 let (parent, name) = split(path);
                 let parent = self.directory(parent)?;
-                kernel.make_directory(self.at(parent)?, name).map_err(failed("make the directory"))?;
-                self.made.push((parent, name));
-                kernel.open(self.at(parent)?, name, flags)
+                kernel.make_directory(parent.as_fd(), name).map_err(failed("make the directory"))?;
+                self.made.push((Rc::clone(&parent), name));
+                kernel.open(parent.as_fd(), name, flags)
             }
             answer => answer,
         }
@@ -122,9 +119,9 @@ impl<'a, K: Kernel> Publisher<'a, K> {
         if mode & 0o755 != 0o755 {
             kernel.set_mode(directory.as_fd(), mode | 0o755).map_err(failed("set its mode"))?;
         }
-        let index = self.directories.len();
-        self.directories.push((path, directory));
-        Ok(index)
+        let directory = Rc::new(directory);
+        self.directories.push((path, Rc::clone(&directory)));
+        Ok(directory)
     }
 
     /// Writes a file under a hidden name, unless it is already there as planned.
@@ -133,8 +130,9 @@ impl<'a, K: Kernel> Publisher<'a, K> {
         let failed = |action| move |errno| PublishError::system(action, file.path, errno);
         let (parent, name) = split(file.path);
         let directory = self.directory(parent)?;
+        let at = directory.as_fd();
         let temporary = temporary_name(name);
-        let replaces = match kernel.status(self.at(directory)?, name) {
+        let replaces = match kernel.status(at, name) {
             Err(Errno::NOENT) => false,
             Err(errno) => return Err(failed("look at it")(errno)),
             Ok(status) => {
@@ -142,19 +140,18 @@ impl<'a, K: Kernel> Publisher<'a, K> {
                 if kind != FileType::RegularFile {
                     return Err(PublishError::occupied(file.path, kind));
                 }
-                if self.is_as_planned(directory, name, &status, file)? {
+                if self.is_as_planned(at, name, &status, file) {
                     // Left by a killed run of another manifest, if at all.
-                    let _ = kernel.remove(self.at(directory)?, &temporary);
+                    let _ = kernel.remove(at, &temporary);
                     return Ok(());
                 }
                 true
             }
         };
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-        let descriptor = match kernel.open(self.at(directory)?, &temporary, flags) {
+        let descriptor = match kernel.open(at, &temporary, flags) {
             Err(Errno::EXIST) => {
                 // Of a killed run. Never opened: whose it is, and what links to it, is unknown.
-                let at = self.at(directory)?;
                 kernel.remove(at, &temporary).map_err(failed("remove its old temporary file"))?;
                 kernel.open(at, &temporary, flags)
             }
@@ -162,14 +159,21 @@ impl<'a, K: Kernel> Publisher<'a, K> {
         }
         .map_err(failed("create its temporary file"))?;
         let state = State::Hidden;
-        self.staged.push(Staged { directory, path: file.path, name, temporary, state, replaces });
+        self.staged.push(Staged {
+            directory: Rc::clone(&directory),
+            path: file.path,
+            name,
+            temporary,
+            state,
+            replaces,
+        });
         let mut rest = file.content;
         while !rest.is_empty() {
             let written = match kernel.write(descriptor.as_fd(), rest).map_err(failed("write it"))? {
                 0 => return Err(failed("write it")(Errno::IO)),
                 written => written,
             };
-            rest = rest.get(written..).ok_or(PublishError::Bug)?;
+            rest = rest.get(written..).unwrap_or_default();
         }
         // After the content: a mode without `w` is no obstacle to writing it, and the umask none to the mode.
         kernel.set_mode(descriptor.as_fd(), file.mode).map_err(failed("set its mode"))
@@ -178,18 +182,18 @@ impl<'a, K: Kernel> Publisher<'a, K> {
     /// Whether a regular file has the planned mode and content. One that cannot be read is replaced.
     fn is_as_planned(
         &mut self,
-        directory: usize,
+        at: BorrowedFd<'_>,
         name: &str,
         status: &Stat,
         file: &PlannedFile<'_>,
-    ) -> Result<bool, PublishError> {
+    ) -> bool {
         if status.st_mode & 0o7777 != file.mode || usize::try_from(status.st_size) != Ok(file.content.len()) {
-            return Ok(false);
+            return false;
         }
         // Without blocking, should a FIFO have come in between.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK;
-        let Ok(descriptor) = self.kernel.open(self.at(directory)?, name, flags) else {
-            return Ok(false);
+        let Ok(descriptor) = self.kernel.open(at, name, flags) else {
+            return false;
         };
         let buffer = self.compared.get_or_insert_with(|| Wiped::zeroed(COMPARED_BYTES));
         let mut rest = file.content;
@@ -197,19 +201,16 @@ impl<'a, K: Kernel> Publisher<'a, K> {
             let read = self.kernel.read(descriptor.as_fd(), buffer).unwrap_or(0);
             match buffer.get(..read).and_then(|read| rest.strip_prefix(read)) {
                 Some(after) if read > 0 => rest = after,
-                _ => return Ok(false),
+                _ => return false,
             }
         }
-        Ok(true)
+        true
     }
 
     fn commit(mut self) -> Result<(), PublishError> {
-        let kernel = self.kernel;
-        let Self { directories, staged, .. } = &mut self;
-        for file in staged {
-            let (_, at) = directories.get(file.directory).ok_or(PublishError::Bug)?;
-            kernel
-                .rename(at.as_fd(), &file.temporary, file.name)
+        for file in &mut self.staged {
+            self.kernel
+                .rename(file.directory.as_fd(), &file.temporary, file.name)
                 .map_err(|errno| PublishError::system("rename its temporary file", file.path, errno))?;
             file.state = State::Visible;
         }
@@ -229,14 +230,10 @@ impl<K: Kernel> Drop for Publisher<'_, K> {
                 State::Visible if file.replaces => continue,
                 State::Visible => file.name,
             };
-            if let Ok(at) = self.at(file.directory) {
-                let _ = self.kernel.remove(at, name);
-            }
+            let _ = self.kernel.remove(file.directory.as_fd(), name);
         }
         for (parent, name) in self.made.iter().rev() {
-            if let Ok(at) = self.at(*parent) {
-                let _ = self.kernel.remove_directory(at, name);
-            }
+            let _ = self.kernel.remove_directory(parent.as_fd(), name);
         }
     }
 }
@@ -248,12 +245,7 @@ fn split(path: &str) -> (&str, &str) {
 /// Always the same for a file, so that a run finds what a killed one left; a hash, since prefix and name together
 /// may be longer than a name may be.
 fn temporary_name(name: &str) -> String {
-    let mut temporary = String::from(TEMPORARY_PREFIX);
-    for byte in Sha256::digest(name).iter().take(8) {
-        // Writing to a string cannot fail.
-        let _ = write!(temporary, "{byte:02x}");
-    }
-    temporary
+    format!("{TEMPORARY_PREFIX}{}", fingerprint(name.as_bytes()))
 }
 
 #[cfg(test)]

@@ -17,8 +17,6 @@ pub(crate) enum PublishError {
     Occupied { path: String, by: &'static str },
     /// A system call failed.
     System { action: &'static str, path: String, errno: Errno },
-    /// The publisher lost count of its own directories.
-    Bug,
 }
 
 impl PublishError {
@@ -47,7 +45,6 @@ impl PublishError {
             Self::Target { errno: Errno::NOENT | Errno::NOTDIR | Errno::LOOP, .. } => Exit::NoTarget,
             Self::Target { errno, .. } | Self::System { errno, .. } => exit_of(*errno),
             Self::Occupied { .. } => Exit::Occupied,
-            Self::Bug => Exit::Internal,
         }
     }
 }
@@ -78,7 +75,6 @@ impl fmt::Display for PublishError {
             }
             Self::Occupied { path, by } => write!(f, "{path}: {by} is in its place"),
             Self::System { action, path, errno } => write!(f, "{path}: cannot {action}: {errno}"),
-            Self::Bug => f.write_str("the publisher lost track of its directories"),
         }
     }
 }

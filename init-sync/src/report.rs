@@ -2,13 +2,13 @@
 //! The only place that writes to any of them. Never content, and never a value of the environment.
 
 use std::fmt::{self, Write as _};
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
 
 use init_sync::{DecodeError, Exit, ManifestError};
-use rustix::fs::OFlags;
+use rustix::fs::{self, Mode, OFlags};
+use rustix::io::retry_on_intr;
+use rustix::stdio;
 
 use crate::publish_error::PublishError;
 
@@ -66,24 +66,30 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A line for whoever reads the container's log. That nobody reads it is no failure.
-pub(crate) fn say(line: &impl fmt::Display) {
-    let _ = writeln!(io::stdout().lock(), "{line}");
+/// A line for whoever reads the container's log.
+pub(crate) fn say(text: &dyn fmt::Display) {
+    write(stdio::stdout(), &format!("{text}\n"));
 }
 
 /// One line on stderr, and in the termination message, which alone reaches `kubectl describe pod`.
 pub(crate) fn fail(failure: &Failure, termination_log: Option<&Path>) {
-    // In one write: lines of several containers end up in one log.
     let line = format!("{failure}\n");
-    let _ = io::stderr().lock().write_all(line.as_bytes());
+    write(stdio::stderr(), &line);
     // Not created where it is missing: then nobody will read it. Not waited for, should it be a FIFO.
-    let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
-    let opened = OpenOptions::new()
-        .write(true)
-        .truncate(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(termination_log.unwrap_or(Path::new(TERMINATION_LOG)));
-    if let Ok(mut file) = opened {
-        let _ = file.write_all(line.as_bytes());
+    let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    if let Ok(log) = fs::open(termination_log.unwrap_or(Path::new(TERMINATION_LOG)), flags, Mode::empty()) {
+        write(log.as_fd(), &line);
+    }
+}
+
+/// A line in one write where possible, as several containers end up in one log; not through std's streams, which are
+/// 5 kB of the binary. That nobody takes it is no failure of the run.
+fn write(to: BorrowedFd<'_>, text: &str) {
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        match retry_on_intr(|| rustix::io::write(to, rest)) {
+            Ok(written @ 1..) => rest = rest.get(written..).unwrap_or_default(),
+            _ => return,
+        }
     }
 }

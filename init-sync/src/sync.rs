@@ -1,10 +1,10 @@
 //! The two protocols, from variables to published files. What they say on the way out is the report's.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::path::Path;
 
+use init_sync::digest::fingerprint;
 use init_sync::{EMPTY_FILE_MODE, Entry, Exit, MANIFEST_VARIABLE, Manifest, normalise};
-use sha2::{Digest as _, Sha256};
 
 use crate::kernel::Kernel;
 use crate::payload::{Payload, Variables};
@@ -16,6 +16,7 @@ use crate::report::Failure;
 pub(crate) struct Summary {
     files: usize,
     bytes: usize,
+    /// Enough to tell by eye whether two pods were given the same files.
     manifest: Option<String>,
 }
 
@@ -85,14 +86,4 @@ pub(crate) fn by_names(
     };
     publish(kernel, to, &plan)?;
     Ok(Summary { files: names.len(), bytes: payload.size(), manifest: None })
-}
-
-/// Enough of a hash to tell by eye whether two pods were given the same files.
-fn fingerprint(text: &[u8]) -> String {
-    let mut hex = String::with_capacity(16);
-    for byte in Sha256::digest(text).iter().take(8) {
-        // Writing to a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-    }
-    hex
 }

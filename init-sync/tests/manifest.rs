@@ -120,13 +120,13 @@ fn limits_are_exact() {
     let over = |line, limit| Err(ManifestError::Limit { line, limit });
     assert_eq!(parse(&files(MAX_FILES + 1)), over(MAX_FILES + 2, Limit::Files));
 
-    let empty = |count: usize| (0..count).map(|index| format!("e {index}\n")).collect::<String>();
+    let lines = |count: usize, line: &dyn Fn(usize) -> String| (0..count).map(line).collect::<String>();
+    let empty = |count| lines(count, &|index| format!("e {index}\n"));
     parse(&empty(MAX_ENTRIES)).unwrap();
     assert_eq!(parse(&empty(MAX_ENTRIES + 1)), over(MAX_ENTRIES + 2, Limit::Entries));
 
     // Two directories per line, one of them only implied.
-    let nested =
-        |count: usize| (0..count).map(|index| format!("d {index}/d\ne {index}/e\n")).collect::<String>();
+    let nested = |count| lines(count, &|index| format!("d {index}/d\ne {index}/e\n"));
     parse(&nested(MAX_DIRECTORIES / 2)).unwrap();
     assert_eq!(parse(&nested(MAX_DIRECTORIES / 2 + 1)).unwrap_err().exit(), Exit::LimitExceeded);
 

@@ -270,6 +270,9 @@ fn a_large_file_is_compared_to_its_last_byte() {
     assert_eq!(fs::read(root.path().join("large")).unwrap(), content);
 }
 
+/// Puts something at a path.
+type Plant<'a> = &'a dyn Fn(&Path);
+
 #[test]
 fn whatever_else_is_in_a_files_place_is_refused() {
     let outside = tempfile::tempdir().unwrap();
@@ -277,7 +280,7 @@ fn whatever_else_is_in_a_files_place_is_refused() {
     let fifo = |path: &Path| {
         rustix::fs::mknodat(CWD, path, FileType::Fifo, 0o644.into(), 0).unwrap();
     };
-    let cases: [(&str, &dyn Fn(&Path)); 10] = [
+    let cases: [(&str, Plant); 10] = [
         ("keytab", &|path| symlink(outside.path().join("victim"), path).unwrap()),
         ("keytab", &|path| symlink("/proc/self/environ", path).unwrap()),
         ("keytab", &|path| symlink("nowhere", path).unwrap()),

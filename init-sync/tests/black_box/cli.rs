@@ -72,7 +72,9 @@ fn quiet_says_nothing_on_success() {
 #[test]
 fn self_test_passes_and_leaves_nothing() {
     let root = tempfile::tempdir().unwrap();
-    fs::create_dir_all(root.path().join(".init-sync-self-test/left/by/a/killed/run")).unwrap();
+    // As a killed run leaves it.
+    fs::create_dir_all(root.path().join(".init-sync-self-test/directory")).unwrap();
+    fs::write(root.path().join(".init-sync-self-test/empty"), "half").unwrap();
     let finished = run(&none(), &["--self-test", "--to", root.path().to_str().unwrap()]);
     finished.assert_done();
     assert_eq!(finished.stdout, "init-sync: self-test passed\n");

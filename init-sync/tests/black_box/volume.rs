@@ -223,11 +223,14 @@ fn a_re_run_on_a_volume_that_became_read_only_is_fine() {
     }
 }
 
+/// Puts something at a path.
+type Plant<'a> = &'a dyn Fn(&Path);
+
 #[test]
 fn what_was_planted_is_refused_and_nothing_is_written_outside() {
     let outside = tempfile::tempdir().unwrap();
     let node = |path: &Path, kind, device| mknodat(CWD, path, kind, Mode::from_raw_mode(0o666), device);
-    let cases: [(&str, &dyn Fn(&Path), &str); 8] = [
+    let cases: [(&str, Plant, &str); 8] = [
         ("a", &|path| symlink(outside.path().join("new"), path).unwrap(), "a symbolic link"),
         ("a", &|path| symlink("/proc/self/fd/1", path).unwrap(), "a symbolic link"),
         ("a", &|path| fs::create_dir(path).unwrap(), "a directory"),
