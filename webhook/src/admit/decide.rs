@@ -174,7 +174,7 @@ fn decide_step<'c>(
     let plan = profile
         .plan(role, pod.label(VARIANT_LABEL))
         .map_err(|names| unknown_variant(profile, pod, &names))?;
-    let spark = find_spark_container(pod, role)?;
+    let spark = find_spark_container(pod, plan)?;
     Ok(Step::Inject { plan, spark, selector: &entry.selector })
 }
 
@@ -267,7 +267,8 @@ fn is_role_name(role: Role, name: &str) -> bool {
 }
 
 /// The Spark container. Never "the first one": with a pod template Spark appends its own last.
-fn find_spark_container(pod: &Pod<'_>, role: Role) -> Result<usize, Denial> {
+fn find_spark_container(pod: &Pod<'_>, plan: &Plan) -> Result<usize, Denial> {
+    let role = plan.role;
     let containers = pod.spec().and_then(|spec| spec.containers.as_deref()).unwrap_or_default();
     let by_argument = |container: &Container<'_>| {
         let first = container.args.as_deref().and_then(<[_]>::first);
@@ -287,7 +288,13 @@ fn find_spark_container(pod: &Pod<'_>, role: Role) -> Result<usize, Denial> {
     }
     match indexes(containers, by_name).as_slice() {
         [index] => Ok(*index),
-        [] if containers.len() == 1 => Ok(0),
+        // The only one, but for the sidecars that we have added ourselves.
+        [] => {
+            let is_ours = |container: &Container<'_>| {
+                container.name.as_deref().is_some_and(|name| plan.overlay.sidecars.get(name).is_some())
+            };
+            only(&indexes(containers, |container| !is_ours(container)), containers, role)
+        }
         named => only(named, containers, role),
     }
 }

@@ -64,7 +64,9 @@ fn default_everywhere(value: &mut Value) {
                         set_default(field, "divisor", "0");
                         default_everywhere(value);
                     }
-                    ("serviceAccountToken", Value::Object(token)) => set_default(token, "expirationSeconds", 3600),
+                    ("serviceAccountToken", Value::Object(token)) => {
+                        set_default(token, "expirationSeconds", 3600);
+                    }
                     ("httpGet", Value::Object(http)) => {
                         set_default(http, "path", "/");
                         set_default(http, "scheme", "HTTP");

@@ -39,6 +39,7 @@ impl Builder<'_> {
         if let Some(pull) = &self.pull_secret {
             overlay.pull_secrets.put(pull.clone());
         }
+        self.check_paths(role, &overlay, report);
         let files = self.files(role, &overlay, report);
         Plan {
             profile: self.name.to_owned(),
@@ -60,6 +61,19 @@ impl Builder<'_> {
             map.insert("variant".to_owned(), variant.into());
         }
         status.to_string()
+    }
+
+    /// Two mounts at one path would be refused with every pod.
+    fn check_paths(&self, role: Role, overlay: &Overlay, report: &mut Report) {
+        let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
+        let templates = overlay.spark.mounts.iter().map(|item| (item.key.as_str(), &item.origin));
+        let files = self.payload.of(role).map(|mount| (mount.path.as_str(), &mount.origin));
+        let disks = self.composed.local_dirs.iter().map(|dir| (dir.path.as_str(), &dir.origin));
+        for (path, origin) in templates.chain(files).chain(disks) {
+            if let Some(other) = taken.insert(path, origin) {
+                report.at(origin.to_string(), format!("{path:?} is where {other} mounts something else"));
+            }
+        }
     }
 
     fn files(&self, role: Role, overlay: &Overlay, report: &mut Report) -> Option<FilesPlan> {

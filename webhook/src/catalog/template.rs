@@ -1,5 +1,7 @@
 //! From a `template` to an overlay: which fields are supported, and what may stand in them.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use serde_json::{Map, Value};
 
@@ -111,6 +113,11 @@ impl Reader<'_> {
                 "annotations" => {
                     for (key, _) in fields(content) {
                         self.refuse_own_key(&join(&at, key), key);
+                        // The API server compares the keys of annotations in lower case.
+                        if !syntax::is_label_key(&key.to_lowercase()) {
+                            self.report
+                                .at(join(&at, key), format!("{key:?} is not the key of an annotation"));
+                        }
                     }
                     self.overlay.annotations = self.by_key(content, &at);
                 }
@@ -178,11 +185,14 @@ impl Reader<'_> {
     }
 
     fn containers(&mut self, value: &Value, path: &str) {
+        let mut seen = BTreeSet::new();
         for (at, container) in elements(value, path) {
             let name = name_of(container);
-            if name == SPARK_CONTAINER {
+            if !seen.insert(name) {
+                self.report.at(join(&at, "name"), format!("{name:?} stands here twice"));
+            } else if name == SPARK_CONTAINER {
                 self.spark(container, &at);
-            } else if self.check_container(name, &at) {
+            } else if self.check_container(name, &at) && self.check_sidecar(container, &at) {
                 let origin = self.origin(&at);
                 self.overlay.sidecars.put(Item::new(name, container.clone(), &origin));
             }
@@ -190,9 +200,12 @@ impl Reader<'_> {
     }
 
     fn init_containers(&mut self, value: &Value, path: &str) {
+        let mut seen = BTreeSet::new();
         for (at, container) in elements(value, path) {
             let name = name_of(container);
-            if name == SPARK_CONTAINER {
+            if !seen.insert(name) {
+                self.report.at(join(&at, "name"), format!("{name:?} stands here twice"));
+            } else if name == SPARK_CONTAINER {
                 self.report.at(
                     join(&at, "name"),
                     "spark stands for the Spark container, which is no init container",
@@ -211,6 +224,27 @@ impl Reader<'_> {
         }
         if name == INIT_CONTAINER {
             self.report.at(join(at, "name"), format!("{name:?} is the injector's own, choose another name"));
+            return false;
+        }
+        true
+    }
+
+    /// A sidecar must not pass for the Spark container at the next look.
+    fn check_sidecar(&mut self, container: &Value, at: &str) -> bool {
+        let name = name_of(container);
+        if matches!(name, "spark-kubernetes-driver" | "spark-kubernetes-executor" | "executor") {
+            self.report.at(
+                join(at, "name"),
+                format!("{name:?} is Spark's own; write spark for the Spark container"),
+            );
+            return false;
+        }
+        let first = container.pointer("/args/0").and_then(Value::as_str);
+        if let Some(argument @ ("driver" | "driver-py" | "driver-r" | "executor")) = first {
+            self.report.at(
+                join(at, "args[0]"),
+                format!("{argument:?} is how the Spark container is told from others; a sidecar cannot start with it"),
+            );
             return false;
         }
         true

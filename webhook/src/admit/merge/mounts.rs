@@ -5,7 +5,7 @@
 //! paths; what lies inside one of our own mounts gets its mount point from init-sync.
 
 use super::{Action, Denial, Merge};
-use crate::admit::plan::Item;
+use crate::admit::plan::{Item, Plan};
 use crate::admit::pod::{Mount, Volume, is_below};
 use crate::api::names::FILES_VOLUME;
 
@@ -24,10 +24,21 @@ impl<'a> Added<'a> {
         Self { path, volume, read_only: false, origin }
     }
 
-    fn of(item: &'a Item) -> Self {
-        let flag = |key: &str| item.value.get(key).and_then(serde_json::Value::as_bool).unwrap_or_default();
-        Self { path: &item.key, volume: volume_of(item), read_only: flag("readOnly"), origin: &item.origin }
+    /// `read_only` where no mount point can be made in it, whatever the reason.
+    fn of(item: &'a Item, read_only: bool) -> Self {
+        Self { path: &item.key, volume: volume_of(item), read_only, origin: &item.origin }
     }
+}
+
+fn is_read_only(item: &Item) -> bool {
+    item.value.get("readOnly").and_then(serde_json::Value::as_bool).unwrap_or_default()
+}
+
+/// Whether the profile's volume is of a kind that the kubelet mounts read-only.
+fn has_read_only_source(plan: &Plan, volume: &str) -> bool {
+    let kinds = ["configMap", "secret", "projected", "downwardAPI"];
+    let volume = plan.overlay.volumes.get(volume);
+    volume.is_some_and(|item| kinds.iter().any(|kind| item.value.get(kind).is_some()))
 }
 
 fn volume_of(item: &Item) -> &str {
@@ -46,7 +57,8 @@ pub(super) fn mounts(merge: &mut Merge<'_>) -> Result<(), Denial> {
         match own.iter().find(|mount| mount.path() == item.key) {
             None => {
                 merge.mounts.push(&mut merge.patch, &*item.json);
-                merge.added_mounts.push(Added::of(item));
+                let read_only = is_read_only(item) || has_read_only_source(plan, volume_of(item));
+                merge.added_mounts.push(Added::of(item, read_only));
                 merge.note(Action::Added, "mount", item);
             }
             Some(mount) if is_equal(mount, item) => merge.note(Action::Unchanged, "mount", item),
@@ -59,7 +71,7 @@ pub(super) fn mounts(merge: &mut Merge<'_>) -> Result<(), Denial> {
 fn is_equal(mount: &Mount<'_>, item: &Item) -> bool {
     mount.name.as_deref() == Some(volume_of(item))
         && mount.sub_path.as_deref().unwrap_or_default() == text_of(item, "subPath")
-        && mount.read_only.unwrap_or_default() == Added::of(item).read_only
+        && mount.read_only.unwrap_or_default() == is_read_only(item)
 }
 
 /// A mount around another one, whoever it belongs to.

@@ -96,7 +96,8 @@ pub(super) fn security_and_resources(merge: &mut Merge<'_>) -> Result<(), Denial
     let overlay = &merge.plan.overlay;
     let target = merge.target;
     let spark = target.spark_path();
-    let pod_security = Fields { kind: Kind::Plain, enforced_as: "securityContext", field: "pod securityContext" };
+    let pod_security =
+        Fields { kind: Kind::Plain, enforced_as: "securityContext", field: "pod securityContext" };
     pod_security.set(
         merge,
         "/spec/securityContext".to_owned(),

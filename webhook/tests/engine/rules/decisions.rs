@@ -1,0 +1,130 @@
+//! Inject, skip or deny: who is left alone, who may leave, and which variant a job may choose.
+
+use serde_json::json;
+use spark_injector::admit::{Outcome, review};
+
+use crate::support::{
+    TEAM, World, admit, catalog, denied, driver, executor, fixture, inject, untouched, with, world,
+};
+
+fn everywhere() -> World {
+    let on = [("spark-injector.io/inject", "enabled")];
+    world()
+        .namespace("kube-system", &on, &[])
+        .namespace("kube-public", &on, &[])
+        .namespace("kube-node-lease", &on, &[])
+        .namespace("spark-injector", &on, &[])
+        .namespace("plain", &[], &[])
+        .namespace("off", &[("spark-injector.io/inject", "disabled")], &[])
+        .profile("all", "namespaces: {selector: {}}")
+}
+
+#[test]
+fn namespaces_of_the_control_plane_and_our_own_are_never_touched() {
+    let catalog = everywhere().catalog();
+    for namespace in ["kube-system", "kube-public", "kube-node-lease", "spark-injector"] {
+        assert_eq!(untouched(&catalog, namespace, &driver()), "excluded_namespace");
+    }
+    let catalog = everywhere().settings(|settings| settings.namespace = TEAM.to_owned()).catalog();
+    assert_eq!(untouched(&catalog, TEAM, &driver()), "excluded_namespace");
+}
+
+#[test]
+fn a_namespace_without_the_label_is_left_alone() {
+    let catalog = everywhere().catalog();
+    for namespace in ["plain", "off"] {
+        assert_eq!(untouched(&catalog, namespace, &driver()), "namespace_not_opted_in");
+    }
+}
+
+#[test]
+fn only_drivers_and_executors_are_of_interest() {
+    let catalog = everywhere().catalog();
+    for role in [json!("other"), json!(""), json!(null)] {
+        let pod = with(driver(), "/metadata/labels/spark-role", role);
+        assert_eq!(untouched(&catalog, TEAM, &pod), "not_spark");
+    }
+    let bare = json!({ "metadata": {}, "spec": { "containers": [{ "name": "a", "image": "b" }] } });
+    assert_eq!(untouched(&catalog, TEAM, &bare), "not_spark");
+}
+
+#[test]
+fn pods_that_cannot_be_changed_are_left_alone() {
+    let catalog = everywhere().catalog();
+    let mirror = with(driver(), "/metadata/annotations/kubernetes.io~1config.mirror", "x");
+    assert_eq!(untouched(&catalog, TEAM, &mirror), "mirror_pod");
+    let terminating = with(driver(), "/metadata/deletionTimestamp", "2026-01-01T00:00:00Z");
+    assert_eq!(untouched(&catalog, TEAM, &terminating), "terminating");
+    let windows = admit(&catalog, TEAM, &with(driver(), "/spec/os", json!({ "name": "windows" })));
+    assert_eq!(windows.answer.record.reason, "windows");
+    assert!(windows.warnings[0].contains("Windows"), "{:?}", windows.warnings);
+    inject(&catalog, &with(driver(), "/spec/os", json!({ "name": "linux" })));
+}
+
+#[test]
+fn a_namespace_that_is_not_known_yet_is_asked_for_again() {
+    let catalog = everywhere().catalog();
+    let answer = review(&catalog, &crate::support::answer::body("brand-new", &driver()));
+    assert_eq!((answer.status, answer.retry, answer.record.outcome), (503, true, Outcome::Unavailable));
+    // Not for pods that would be skipped anyway.
+    let other = with(driver(), "/metadata/labels/spark-role", "x");
+    assert_eq!(untouched(&catalog, "brand-new", &other), "not_spark");
+}
+
+#[test]
+fn a_namespace_that_nobody_serves_is_refused_with_the_remedy() {
+    let (code, message) = denied(&world().catalog(), &driver());
+    assert_eq!(code, 403);
+    for part in [TEAM, "no SparkProfile", "spec.namespaces", "remove the label"] {
+        assert!(message.contains(part), "{part} in {message}");
+    }
+}
+
+#[test]
+fn an_opt_out_is_written_down_where_the_profile_allows_it() {
+    let out = with(driver(), "/metadata/labels/spark-injector.io~1inject", "disabled");
+    let admitted = admit(&catalog("allowOptOut: true"), TEAM, &out);
+    assert!(admitted.allowed);
+    let mut expected = out.clone();
+    expected["metadata"]["annotations"] = json!({ "spark-injector.io/status": "{\"skipped\":\"opt_out\"}" });
+    assert_eq!(admitted.pod, expected);
+    assert_eq!(untouched(&catalog("allowOptOut: true"), TEAM, &admitted.pod), "opt_out");
+    let (code, message) = denied(&catalog(""), &out);
+    assert!(
+        code == 403 && message.contains("allows no opt-out") && message.contains("remove the label"),
+        "{message}"
+    );
+    inject(&catalog(""), &with(driver(), "/metadata/labels/spark-injector.io~1inject", "enabled"));
+}
+
+#[test]
+fn an_unknown_variant_is_refused_with_the_valid_names() {
+    let catalog = catalog("variants: {p1: {template: {}}, p2: {template: {}}}");
+    let variant = |name: &str| with(executor(), "/metadata/labels/spark-injector.io~1variant", name);
+    let (code, message) = denied(&catalog, &variant("p3"));
+    assert_eq!(code, 403);
+    for part in ["p3", "p1, p2", "spark-injector.io/variant", "remove the label"] {
+        assert!(message.contains(part), "{part} in {message}");
+    }
+    assert_eq!(denied(&catalog, &variant("")).0, 403);
+    inject(&catalog, &variant("p2"));
+    let (_, message) = denied(&crate::support::catalog(""), &variant("p1"));
+    assert!(message.contains("has none"), "{message}");
+}
+
+#[test]
+fn pods_that_a_controller_names_are_injected() {
+    let mut pod = executor();
+    pod["metadata"].as_object_mut().unwrap().remove("name");
+    pod["metadata"]["generateName"] = json!("spark-d-42-0-");
+    pod["metadata"]["labels"]["spark-exec-id"] = json!("EXECID");
+    pod["spec"]["restartPolicy"] = json!("Always");
+    let admitted = admit(&catalog(""), TEAM, &pod);
+    assert_eq!(admitted.answer.record.name, "spark-d-42-0-");
+    inject(&catalog(""), &pod);
+    for name in ["spark-3.5.9-executor-statefulset", "spark-4.3.0-executor-deployment"] {
+        let workload = fixture(name);
+        assert_eq!(untouched(&catalog(""), TEAM, &workload), "not_spark", "a workload is no pod");
+        inject(&catalog(""), &workload["spec"]["template"]);
+    }
+}

@@ -1,0 +1,121 @@
+//! Where init containers go: ours first of all, the profile's own next, the users' order untouched.
+
+use serde_json::{Value, json};
+
+use crate::support::{TEAM, admit, catalog, denied, driver, inject, names, with, world};
+
+const INIT: &str = "/spec/initContainers";
+const SPEC: &str = "{files: [{mountPath: /x, inline: {a: b}}],
+    common: {template: {spec: {initContainers: [{name: one, image: 'one:1'}, {name: two, image: 'two:1'}]}}}}";
+
+fn own(name: &str) -> Value {
+    json!({ "name": name, "image": "own:1" })
+}
+
+#[test]
+fn ours_is_first_the_profiles_own_follow_and_the_users_order_stays() {
+    let pod = inject(&catalog(SPEC), &with(driver(), INIT, json!([own("b"), own("a")])));
+    assert_eq!(names(&pod, INIT), ["spark-injector-init", "one", "two", "b", "a"]);
+}
+
+#[test]
+fn a_pod_without_init_containers_gets_the_list() {
+    for list in [json!(null), json!([])] {
+        let pod = inject(&catalog(SPEC), &with(driver(), INIT, list));
+        assert_eq!(names(&pod, INIT), ["spark-injector-init", "one", "two"]);
+    }
+}
+
+#[test]
+fn moved_by_another_webhook_it_stays_where_it_is() {
+    let catalog = catalog(SPEC);
+    let first = inject(&catalog, &with(driver(), INIT, json!([own("b")])));
+    let list = first["spec"]["initContainers"].as_array().unwrap();
+    for order in [[3, 0, 1, 2], [1, 0, 2, 3], [3, 2, 1, 0], [2, 3, 0, 1]] {
+        let moved: Vec<Value> = order.iter().map(|index| list[*index].clone()).collect();
+        let second = admit(&catalog, TEAM, &with(first.clone(), INIT, moved));
+        assert!(second.allowed && second.patch.is_null(), "{order:?}: {:#}", second.patch);
+    }
+}
+
+#[test]
+fn what_another_webhook_took_away_comes_back_at_its_place() {
+    let catalog = catalog(SPEC);
+    let first = inject(&catalog, &with(driver(), INIT, json!([own("b")])));
+    let list = first["spec"]["initContainers"].as_array().unwrap();
+    let expected = ["spark-injector-init", "one", "two", "b"];
+    for missing in 0..3 {
+        let mut rest = list.clone();
+        rest.remove(missing);
+        let pod =
+            inject(&catalog, &with(with(first.clone(), INIT, rest), "/metadata/annotations", json!({})));
+        assert_eq!(names(&pod, INIT), expected);
+    }
+}
+
+#[test]
+fn any_mixture_of_present_and_absent_can_be_inserted() {
+    let catalog = catalog(SPEC);
+    let whole = inject(&catalog, &with(driver(), INIT, json!([own("b"), own("a")])));
+    let list = whole["spec"]["initContainers"].as_array().unwrap().clone();
+    // Every subset, in both directions.
+    for subset in 0..32_u32 {
+        let mut some: Vec<Value> =
+            (0..5).filter(|index| subset & (1 << index) != 0).map(|index| list[index].clone()).collect();
+        for _ in 0..2 {
+            some.reverse();
+            let pod = with(with(whole.clone(), INIT, some.clone()), "/metadata/annotations", json!({}));
+            let pod = inject(&catalog, &pod);
+            let found = names(&pod, INIT);
+            for name in ["spark-injector-init", "one", "two"] {
+                assert_eq!(found.iter().filter(|known| **known == name).count(), 1, "{found:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_same_name_with_other_content_is_refused() {
+    let catalog = catalog(SPEC);
+    let first = inject(&catalog, &driver());
+    let (code, message) = denied(&catalog, &with(driver(), INIT, json!([own("two")])));
+    assert!(code == 403 && message.contains("two") && message.contains("rename"), "{message}");
+    for (field, value) in [
+        ("image", json!("evil:1")),
+        ("command", json!(["sh"])),
+        ("args", json!(["x"])),
+        ("restartPolicy", json!("Always")),
+        ("workingDir", json!("/tmp")),
+        ("envFrom", json!([{ "secretRef": { "name": "s" } }])),
+    ] {
+        let (code, message) = denied(&catalog, &with(first.clone(), &format!("{INIT}/0/{field}"), value));
+        assert!(code == 403 && message.contains("spark-injector-init"), "{field}: {message}");
+    }
+    let planted = json!([{ "name": "spark-injector-init", "image": "evil:1" }]);
+    assert_eq!(denied(&catalog, &with(driver(), INIT, planted)).0, 403);
+}
+
+#[test]
+fn a_payload_of_somebody_else_is_refused() {
+    let first = inject(&catalog("files: [{mountPath: /x, inline: {a: other}}]"), &driver());
+    let (code, message) = denied(&catalog("files: [{mountPath: /x, inline: {a: b}}]"), &first);
+    assert!(code == 403 && message.contains("spark-injector-init"), "{message}");
+    assert!(!message.contains("b3RoZXI"), "no payload in a message: {message}");
+}
+
+#[test]
+fn image_and_amounts_come_from_the_settings() {
+    let catalog = world()
+        .spec("files: [{mountPath: /x, inline: {a: b}}]")
+        .settings(|settings| {
+            settings.init_image = "registry.example/init-sync@sha256:00".to_owned();
+            settings.init_cpu = "0.1".to_owned();
+            settings.init_memory = "64Mi".to_owned();
+        })
+        .catalog();
+    let pod = inject(&catalog, &driver());
+    let init = &pod["spec"]["initContainers"][0];
+    assert_eq!(init["image"], "registry.example/init-sync@sha256:00");
+    assert_eq!(init["resources"]["limits"], json!({ "cpu": "0.1", "memory": "64Mi" }));
+    super::reinvoked(&catalog, &driver());
+}

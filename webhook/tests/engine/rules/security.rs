@@ -1,0 +1,92 @@
+//! Security contexts: set field by field in pod and Spark container; and the user of the init container.
+
+use serde_json::{Value, json};
+
+use super::{common, enforced, kept, spark_field};
+use crate::support::{catalog, driver, inject, named, with};
+
+const POD: &str = "/spec/securityContext";
+const SPARK: &str = "/spec/containers/0/securityContext";
+
+#[test]
+fn unset_fields_are_set_and_the_rest_stays() {
+    let catalog = catalog(&common(
+        "securityContext: {fsGroup: 2000}, containers: [{name: spark, securityContext: {runAsNonRoot: true, allowPrivilegeEscalation: false}}]",
+        "",
+    ));
+    for own in [json!(null), json!({})] {
+        let pod = inject(&catalog, &with(driver(), POD, own));
+        assert_eq!(pod["spec"]["securityContext"], json!({ "fsGroup": 2000 }));
+    }
+    let pod = with(driver(), SPARK, json!({ "allowPrivilegeEscalation": false }));
+    let pod = inject(&catalog, &pod);
+    let expected = json!({ "allowPrivilegeEscalation": false, "runAsNonRoot": true });
+    assert_eq!(pod["spec"]["containers"][0]["securityContext"], expected);
+}
+
+#[test]
+fn a_different_field_is_kept_or_refused_under_enforce() {
+    let pod = with(driver(), POD, json!({ "fsGroup": 1 }));
+    kept(&catalog(&common("securityContext: {fsGroup: 2000}", "")), &pod, POD, "fsGroup");
+    enforced(&catalog(&common("securityContext: {fsGroup: 2000}", "securityContext")), &pod, "fsGroup");
+    let pod = with(driver(), SPARK, json!({ "runAsUser": 1 }));
+    kept(&catalog(&spark_field("securityContext: {runAsUser: 7}", "")), &pod, SPARK, "runAsUser");
+    enforced(&catalog(&spark_field("securityContext: {runAsUser: 7}", "securityContext")), &pod, "runAsUser");
+}
+
+/// Who the init container runs as, with this template and these two contexts in the pod.
+fn init_user(template: &str, container: Value, pod: Value) -> Value {
+    let spec = format!(
+        "{{files: [{{mountPath: /x, inline: {{a: b}}}}], common: {{template: {{spec: {{{template}}}}}}}}}"
+    );
+    let sent = with(with(driver(), SPARK, container), POD, pod);
+    let (patched, _) = crate::support::inject_with_warnings(&catalog(&spec), &sent);
+    named(&patched, "/spec/initContainers", "spark-injector-init")["securityContext"]["runAsUser"].clone()
+}
+
+#[test]
+fn the_init_container_runs_as_the_user_who_reads_the_files() {
+    let overlay = "containers: [{name: spark, securityContext: {runAsUser: 30}}]";
+    let pod_overlay = "securityContext: {runAsUser: 50}";
+    let none = || json!(null);
+    assert_eq!(
+        init_user(overlay, json!({ "runAsUser": 20 }), json!({ "runAsUser": 40 })),
+        20,
+        "the container's own"
+    );
+    assert_eq!(init_user(overlay, none(), json!({ "runAsUser": 40 })), 30, "what the container will get");
+    assert_eq!(init_user("", none(), json!({ "runAsUser": 40 })), 40, "the pod's own");
+    assert_eq!(init_user(pod_overlay, none(), none()), 50, "what the pod will get");
+    assert_eq!(init_user(pod_overlay, none(), json!({ "runAsUser": 40 })), 40, "the pod's own stays");
+    assert_eq!(init_user("", none(), none()), 185, "the user of Apache's images");
+}
+
+#[test]
+fn root_reads_what_another_user_wrote() {
+    assert_eq!(init_user("", json!({ "runAsUser": 0 }), json!(null)), 185);
+    assert_eq!(init_user("", json!(null), json!({ "runAsUser": 0 })), 185);
+}
+
+#[test]
+fn the_init_container_passes_the_restricted_pod_security_standard() {
+    let pod = inject(&catalog("files: [{mountPath: /x, inline: {a: b}}]"), &driver());
+    let init = named(&pod, "/spec/initContainers", "spark-injector-init");
+    let expected = json!({
+        "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] }, "readOnlyRootFilesystem": true,
+        "runAsNonRoot": true, "runAsUser": 185, "seccompProfile": { "type": "RuntimeDefault" },
+    });
+    assert_eq!(init["securityContext"], expected);
+    assert_eq!(init["resources"]["limits"], init["resources"]["requests"]);
+    let token = named(init, "/volumeMounts", "spark-injector-no-token");
+    assert_eq!(token["mountPath"], "/var/run/secrets/kubernetes.io/serviceaccount");
+}
+
+#[test]
+fn the_group_of_the_spark_container_is_the_init_containers_too() {
+    let pod = with(driver(), SPARK, json!({ "runAsUser": 1000, "runAsGroup": 3000 }));
+    let pod = inject(&catalog("files: [{mountPath: /x, inline: {a: b}}]"), &pod);
+    assert_eq!(
+        named(&pod, "/spec/initContainers", "spark-injector-init")["securityContext"]["runAsGroup"],
+        3000
+    );
+}
