@@ -4,7 +4,7 @@
 use std::fmt;
 
 use base64::Engine as _;
-use base64::engine::GeneralPurposeConfig;
+use base64::engine::general_purpose::{GeneralPurpose, STANDARD};
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
@@ -64,16 +64,11 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
-/// Decodes and verifies files. Make one and keep it: it finds the CPU's instruction set once.
-#[derive(Debug)]
+/// Decodes and verifies files: the standard alphabet, strict about padding and trailing bits (RFC 4648 §3.2, §3.5).
+#[derive(Debug, Clone)]
 pub struct Decoder {
-    base64: Base64,
+    base64: GeneralPurpose,
 }
-
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-type Base64 = base64::engine::Simd;
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-type Base64 = base64::engine::GeneralPurpose;
 
 impl Default for Decoder {
     fn default() -> Self {
@@ -82,15 +77,10 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// A decoder for the standard alphabet, strict about padding and trailing bits (RFC 4648 §3.2, §3.5).
-    pub fn new() -> Self {
-        // The default of this configuration is the strict one: canonical padding, no trailing bits.
-        let strict = GeneralPurposeConfig::new();
-        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-        let base64 = Base64::standard(strict);
-        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-        let base64 = Base64::new(&base64::alphabet::STANDARD, strict);
-        Self { base64 }
+    /// Ready to decode.
+    pub const fn new() -> Self {
+        // The strict engine: canonical padding, no trailing bits.
+        Self { base64: STANDARD }
     }
 
     /// Decodes one variable into `into`, which must have exactly [`decoded_size`] bytes.
