@@ -24,6 +24,9 @@ pub enum Kind {
 
 /// Whether `theirs`, found in a pod, is what we would have added as `ours`.
 pub fn same(kind: Kind, ours: &Value, theirs: &Value) -> bool {
+    if ours == theirs {
+        return true;
+    }
     let mut ours = ours.clone();
     let mut theirs = theirs.clone();
     match kind {

@@ -72,8 +72,7 @@ fn examine<T>(
     let decision = decide(catalog, request);
     match &decision.step {
         Step::Inject { plan, spark, selector } => {
-            let raw = review::raw_object(body).map_or("null", serde_json::value::RawValue::get);
-            let Some(target) = target(request, *spark, raw) else {
+            let Some(target) = target(request, *spark, body) else {
                 return render(&Ending::failed(&decision));
             };
             let place = Placement {
@@ -95,11 +94,11 @@ fn examine<T>(
 }
 
 /// The parts of the pod that `decide` has found; none missing where it decided to inject.
-fn target<'a>(request: &'a Request<'a>, spark: usize, raw: &'a str) -> Option<Target<'a>> {
+fn target<'a>(request: &'a Request<'a>, spark: usize, body: &'a [u8]) -> Option<Target<'a>> {
     let pod = request.object.as_ref()?;
     let spec = pod.spec()?;
     let container = spec.containers.as_deref()?.get(spark)?;
-    Some(Target { pod, spec, spark: container, spark_index: spark, object: LazyObject::new(raw) })
+    Some(Target { pod, spec, spark: container, spark_index: spark, object: LazyObject::new(body) })
 }
 
 fn opt_out_patch(request: &Request<'_>) -> Patch<'static> {

@@ -49,11 +49,14 @@ fn volume_json(name: &str, dir: &LocalDirPlan) -> Value {
 
 fn replace_source<'a>(merge: &mut Merge<'a>, dir: &'a LocalDirPlan, index: usize, volume: &'a Volume<'a>) {
     let name = volume.name.as_deref().unwrap_or_default();
-    let action = if merge.has_source(index, &volume_json(name, dir)) {
+    let wants_empty_dir = dir.source.contains_key("emptyDir");
+    // An emptyDir is not the disk that we would have put there: no need to look at it as a whole.
+    let differs = volume.empty_dir.is_some() && !wants_empty_dir;
+    let action = if !differs && merge.has_source(index, &volume_json(name, dir)) {
         Action::Unchanged
     } else if is_default_empty_dir(volume) {
         // The source alone: a field of the volume that nobody knows yet stays.
-        if !dir.source.contains_key("emptyDir") {
+        if !wants_empty_dir {
             merge.patch.remove(format!("/spec/volumes/{index}/emptyDir"));
         }
         for (kind, source) in &dir.source {

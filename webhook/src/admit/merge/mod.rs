@@ -25,8 +25,8 @@ use super::decide::Denial;
 use super::outcome::{Action, Note};
 use super::patch::{ListEdit, Patch};
 use super::plan::{Item, NodeSelector, Plan, Whitelist};
-use super::pod::{Container, Pod, Spec};
-use super::review::{MAX_WARNING_CHARS, cut};
+use super::pod::{Container, Pod, Spec, value_of};
+use super::review::{MAX_WARNING_CHARS, cut, raw_object};
 
 /// The pod of a request, and its raw text for the rare look at what stands there already.
 #[derive(Debug)]
@@ -43,22 +43,22 @@ pub(super) struct Target<'a> {
     pub object: LazyObject<'a>,
 }
 
-/// The raw object. Most pods are never decoded as a whole.
+/// The raw object in the body of a request. Most pods are never decoded as a whole.
 #[derive(Debug)]
 pub(super) struct LazyObject<'a> {
-    json: &'a str,
+    body: &'a [u8],
     value: OnceCell<Value>,
 }
 
 impl<'a> LazyObject<'a> {
-    /// The object of which this is the text.
-    pub(super) fn new(json: &'a str) -> Self {
-        Self { json, value: OnceCell::new() }
+    /// The object of a request that was decoded from this body.
+    pub(super) fn new(body: &'a [u8]) -> Self {
+        Self { body, value: OnceCell::new() }
     }
 
     /// A part of the object, null if absent.
     pub(super) fn at(&self, pointer: &str) -> &Value {
-        let value = self.value.get_or_init(|| serde_json::from_str(self.json).unwrap_or(Value::Null));
+        let value = self.value.get_or_init(|| value_of(raw_object(self.body)));
         value.pointer(pointer).unwrap_or(&Value::Null)
     }
 }
