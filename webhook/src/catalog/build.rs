@@ -88,7 +88,7 @@ impl Builder<'_> {
             entries: entries(&mounts, points.values().cloned()),
         };
         // What init-sync would refuse in every pod is refused here, once, and where its owner sees it.
-        if let Err(error) = manifest.to_string().parse::<Manifest>() {
+        if let (true, Err(error)) = (report.is_clean(), manifest.to_string().parse::<Manifest>()) {
             report.at(
                 "spec.files",
                 format!("the init container of a {} could not read its manifest: {error}", role.as_str()),

@@ -25,8 +25,17 @@ type Compiled = Result<Arc<CompiledProfile>, (String, Mode)>;
 
 pub(super) fn compile(snapshot: &Snapshot, settings: &Settings, previous: Option<&Catalog>) -> Catalog {
     let mut problems = Vec::new();
-    let outlines: Vec<Outline> = snapshot.profiles.iter().map(outline).collect();
+    let mut outlines: Vec<Outline> = snapshot.profiles.iter().map(outline).collect();
     let profiles = compile_profiles(snapshot, settings, previous, &mut problems);
+    for outline in &mut outlines {
+        // Whom a profile serves is part of what keeps serving, where it does not say it any more.
+        let subject = subject(&outline.name);
+        let is_claim =
+            |problem: &Problem| problem.subject == subject && problem.path.starts_with("spec.namespaces");
+        if let (true, Some(Ok(last_good))) = (problems.iter().any(is_claim), profiles.get(&outline.name)) {
+            outline.claim.clone_from(&last_good.claim);
+        }
+    }
     let claims = Claims::new(outlines.iter());
     let mut namespaces = HashMap::with_capacity(snapshot.namespaces.len());
     let mut conflicts = Vec::new();
@@ -126,6 +135,7 @@ fn compile_profile(
         name: parsed.name.clone(),
         revision: payload.revision.clone(),
         mode: profile.mode.unwrap_or_default(),
+        claim: parsed.spec.namespaces.clone(),
         allow_opt_out: profile.allow_opt_out.unwrap_or_default(),
         allowed: profile.allowed.clone(),
         default_selector: profile.default_selector.clone(),

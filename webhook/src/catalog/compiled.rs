@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::compose::ByRole;
 use crate::admit::plan::{NodeSelector, Plan, Whitelist};
-use crate::api::{Mode, Role, names};
+use crate::api::{Mode, NamespaceClaim, Role, names};
 
 /// A profile, compiled.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub struct CompiledProfile {
     pub allow_opt_out: bool,
     /// The whitelist of node selectors.
     pub allowed: Whitelist,
+    pub(super) claim: Option<NamespaceClaim>,
     pub(super) default_selector: BTreeMap<String, String>,
     pub(super) plans: ByRole<RolePlans>,
     pub(super) secret: Option<SecretBody>,

@@ -72,6 +72,10 @@ pub(super) fn parse(input: &ProfileInput) -> Result<Parsed, Vec<Problem>> {
     }
     let empty = Value::Object(Map::new());
     let spec = input.object.get("spec").filter(|spec| !spec.is_null()).unwrap_or(&empty);
+    // Serde would read a list as the fields in their order.
+    if !spec.is_object() {
+        report.at("spec", "invalid type: expected a map");
+    }
     let spec = decode(spec, "spec", &mut report, allowed_fields);
     match spec {
         Some(spec) if report.is_clean() => Ok(Parsed { name, origin: input.origin.clone(), spec }),

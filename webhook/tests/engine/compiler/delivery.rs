@@ -1,0 +1,104 @@
+//! How files travel: in the pod, or in a Secret that the pod refers to; and the Secrets that are rendered.
+
+use serde_json::{Value, json};
+
+use super::says;
+use crate::support::{World, driver, executor, inject, named, world};
+
+const FILES: &str = "files: [{mountPath: /x, configMap: {name: c}}]";
+
+fn delivered(pod: &Value) -> &'static str {
+    let env = named(pod, "/spec/initContainers", "spark-injector-init")["env"].as_array().unwrap();
+    let payload: Vec<&Value> =
+        env.iter().filter(|variable| variable["name"] != "INIT_SYNC_MANIFEST").collect();
+    if payload.iter().all(|variable| variable.pointer("/valueFrom/secretKeyRef").is_some()) {
+        "Secret"
+    } else {
+        "Env"
+    }
+}
+
+fn small() -> World {
+    world().config_map("c", &[("a", b"1")]).secret("s", &[("k", b"2")])
+}
+
+#[test]
+fn auto_puts_little_into_the_pod_and_the_rest_into_a_secret() {
+    let sized = |bytes: usize| world().config_map("c", &[("a", &vec![b'x'; bytes])]).spec(FILES).catalog();
+    assert_eq!(delivered(&inject(&sized(16 * 1024), &driver())), "Env");
+    assert_eq!(delivered(&inject(&sized(16 * 1024 + 1), &driver())), "Secret");
+    let secret = small().spec("files: [{mountPath: /x, secret: {name: s}}]").catalog();
+    assert_eq!(delivered(&inject(&secret, &driver())), "Secret");
+}
+
+#[test]
+fn a_written_delivery_is_obeyed() {
+    for delivery in ["Env", "Secret"] {
+        let catalog = small().spec(&format!("{{delivery: {delivery}, {FILES}}}")).catalog();
+        assert_eq!(delivered(&inject(&catalog, &executor())), delivery);
+        assert_eq!(catalog.secrets(None).len(), usize::from(delivery == "Secret"));
+    }
+}
+
+#[test]
+fn files_of_a_secret_stand_in_a_pod_only_for_an_api_server_that_proves_itself() {
+    let world = small().spec("{delivery: Env, files: [{mountPath: /x, secret: {name: s}}]}");
+    says(&world.problem(), &["SparkProfile team-a: spec.delivery", "ClientAuthRequired", "write Secret"]);
+    let catalog = world.settings(|settings| settings.client_authentication = true).catalog();
+    assert_eq!(delivered(&inject(&catalog, &driver())), "Env");
+}
+
+#[test]
+fn one_immutable_secret_per_revision_and_namespace_is_rendered() {
+    let on = [("spark-injector.io/inject", "enabled")];
+    let catalog = small()
+        .namespace("team-b", &on, &[])
+        .namespace("plain", &[], &[])
+        .spec(
+            "{namespaces: {selector: {}}, delivery: Secret, files: [{mountPath: /x, configMap: {name: c}}]}",
+        )
+        .catalog();
+    let secrets = catalog.secrets(None);
+    let places: Vec<&str> =
+        secrets.iter().map(|secret| secret["metadata"]["namespace"].as_str().unwrap()).collect();
+    assert_eq!(places, ["team-a", "team-b"]);
+    assert_eq!(catalog.secrets(Some("team-b")).len(), 1);
+    let name = format!("spark-injector-team-a-{}", catalog.profiles()[0].revision);
+    assert_eq!(secrets[0]["metadata"]["name"], name);
+    assert_eq!(secrets[0]["immutable"], true);
+    assert_eq!(
+        secrets[0]["data"],
+        json!({ "a": "TVE9PQ==" }),
+        "the key is the variable, its value the variable's"
+    );
+    let pod = inject(&catalog, &driver());
+    let variable = named(named(&pod, "/spec/initContainers", "spark-injector-init"), "/env", "a");
+    assert_eq!(variable["valueFrom"]["secretKeyRef"], json!({ "name": name, "key": "a" }));
+    let verdict = spark_injector::admit::judge(&catalog, "team-a", &driver());
+    assert_eq!(verdict.secrets, [name]);
+}
+
+#[test]
+fn no_payload_stands_in_a_pod_whose_files_travel_in_a_secret() {
+    let catalog = small().spec("files: [{mountPath: /x, secret: {name: s}}]").catalog();
+    assert!(!inject(&catalog, &driver()).to_string().contains("Mg=="));
+}
+
+#[test]
+fn a_pull_secret_is_delivered_and_referred_to() {
+    let spec = "pullSecret: {secret: {name: reg}}";
+    let world = world().secret("reg", &[(".dockerconfigjson", b"{\"auths\":{}}")]);
+    let catalog = world.spec(spec).catalog();
+    let secrets = catalog.secrets(None);
+    assert_eq!(secrets[0]["type"], "kubernetes.io/dockerconfigjson");
+    assert_eq!(secrets[0]["data"], json!({ ".dockerconfigjson": "eyJhdXRocyI6e319" }));
+    let pod = inject(&catalog, &driver());
+    assert_eq!(pod["spec"]["imagePullSecrets"], json!([{ "name": secrets[0]["metadata"]["name"] }]));
+    says(
+        &crate::support::world().spec(spec).problem(),
+        &["spec.pullSecret.secret.name", "\"reg\"", "create it"],
+    );
+    let wrong = crate::support::world().secret("reg", &[("password", b"x")]).spec(spec).problem();
+    says(&wrong, &["spec.pullSecret.secret.name", ".dockerconfigjson"]);
+    assert!(!wrong.contains("password"), "not even the keys of a Secret need be told: {wrong}");
+}

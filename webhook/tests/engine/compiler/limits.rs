@@ -1,0 +1,85 @@
+//! Limits, each with a message that names the limit and the largest files.
+
+use std::fmt::Write as _;
+
+use super::payload::noise;
+use super::says;
+use crate::support::{driver, inject, world};
+
+#[test]
+fn too_much_for_the_environment_names_the_largest_files() {
+    let (large, middle) = (noise(150_000), noise(60_000));
+    let world = world()
+        .config_map("c", &[("large", &large), ("middle", &middle), ("small", b"1"), ("tiny", b"")])
+        .spec("{delivery: Env, files: [{mountPath: /x, roles: [driver], configMap: {name: c}}]}");
+    let problem = world.problem();
+    says(
+        &problem,
+        &["spec.files", "in the environment of a driver", "262144", "/x/large (200000), /x/middle (80000)"],
+    );
+}
+
+#[test]
+fn each_role_has_an_environment_of_its_own() {
+    let data = noise(150_000);
+    let world = world().config_map("c", &[("large", &data)]).spec(
+        "{delivery: Env, files: [{mountPath: /x, roles: [driver], configMap: {name: c}}, {mountPath: /y, roles: [executor], configMap: {name: c}}]}",
+    );
+    inject(&world.catalog(), &driver());
+}
+
+#[test]
+fn too_much_for_a_secret_names_the_largest_files() {
+    let (large, two) = (noise(700_000), noise(60_000));
+    let files = "files: [{mountPath: /x, configMap: {name: c}}]";
+    let problem = world().config_map("c", &[("large", &large), ("two", &two)]).spec(files).problem();
+    says(&problem, &["spec.files", "in one Secret", "1000000", "/x/large"]);
+    let fits = noise(749_000);
+    world().config_map("c", &[("large", &fits)]).spec(files).catalog();
+}
+
+#[test]
+fn what_compresses_well_is_still_bounded() {
+    let zeros = vec![0; 8 * 1024 * 1024 + 1];
+    let problem = world()
+        .config_map("c", &[("zeros", &zeros)])
+        .spec("files: [{mountPath: /x, configMap: {name: c}}]")
+        .problem();
+    says(&problem, &["8388609 bytes", "8388608", "/x/zeros"]);
+}
+
+#[test]
+fn too_many_files_are_a_mistake() {
+    let mut inline = String::new();
+    for index in 0..257 {
+        let _ = write!(inline, "a{index}: b{index}, ");
+    }
+    let problem = world().spec(&format!("files: [{{mountPath: /x, inline: {{{inline}}}}}]")).problem();
+    says(&problem, &["spec.files", "257 files", "256"]);
+}
+
+#[test]
+fn a_manifest_that_the_kernel_would_refuse_is_a_mistake() {
+    let mut inline = String::new();
+    for index in 0..256 {
+        let _ = write!(inline, "{}{index}: b, ", "long-".repeat(40));
+    }
+    let spec = |directory: &str| {
+        format!(
+            "{{delivery: Secret, files: [{{mountPath: /x, inline: {{{inline}}}}}, {{mountPath: {directory}, inline: {{}}}}]}}"
+        )
+    };
+    let catalog = world().spec(&spec("/y")).compile(None);
+    // Either it fits, or it is refused with the limit; never a pod that cannot start.
+    if catalog.problems().is_empty() {
+        let pod = inject(&catalog, &driver());
+        let manifest = crate::support::files::manifest(&pod);
+        assert!(manifest.variable_bytes() <= init_sync::MAX_VARIABLE_BYTES, "{}", manifest.variable_bytes());
+    } else {
+        assert!(
+            catalog.problems().iter().all(|problem| problem.path == "spec.files"),
+            "{:#?}",
+            catalog.problems()
+        );
+    }
+}

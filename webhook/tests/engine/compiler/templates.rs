@@ -1,0 +1,138 @@
+//! What may stand in a template, and what is said about anything else.
+
+use super::says;
+use crate::support::{World, driver, inject, world};
+
+fn spec(fields: &str) -> World {
+    world().spec(&format!("common: {{template: {{spec: {{{fields}}}}}}}"))
+}
+
+const AT: &str = "SparkProfile team-a: spec.common.template.spec";
+
+#[test]
+fn a_field_that_is_not_supported_is_named_with_those_that_are() {
+    for (fields, at) in [
+        ("nodeName: n1", ".nodeName"),
+        ("restartPolicy: Always", ".restartPolicy"),
+        ("hostPID: true", ".hostPID"),
+        ("containers: [{name: spark, image: x}]", ".containers[0].image"),
+        ("containers: [{name: spark, command: [x]}]", ".containers[0].command"),
+        ("containers: [{name: spark, args: [x]}]", ".containers[0].args"),
+        ("containers: [{name: spark, resources: {claims: []}}]", ".containers[0].resources.claims"),
+    ] {
+        says(&spec(fields).problem(), &[&format!("{AT}{at}: not supported"), "supported here: "]);
+    }
+    says(
+        &world().spec("driver: {template: {metadata: {name: x}}}").problem(),
+        &["spec.driver.template.metadata.name", "annotations, labels"],
+    );
+}
+
+#[test]
+fn a_misspelt_field_at_any_depth_is_named() {
+    for (fields, at) in [
+        ("tolerations: [{kee: a}]", ".tolerations[0].kee"),
+        ("volumes: [{name: v, configMap: {nam: x}}]", ".volumes[0].configMap.nam"),
+        ("containers: [{name: logs, image: l, envv: []}]", ".containers[0].envv"),
+        ("affinity: {nodeAffinty: {}}", ".affinity.nodeAffinty"),
+    ] {
+        says(&spec(fields).problem(), &[&format!("{AT}{at}: unknown field")]);
+    }
+    let problems = spec("nodeSelectr: {a: b}").problems();
+    assert!(
+        problems.iter().all(|problem| problem.contains("nodeSelectr")) && !problems.is_empty(),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn a_wrong_type_is_named() {
+    for (fields, at) in [
+        ("priorityClassName: 7", ".priorityClassName"),
+        ("tolerations: {key: a}", ".tolerations"),
+        ("containers: [{name: spark, env: [{name: A, value: 1}]}]", ".containers[0].env[0].value"),
+        ("hostNetwork: 'yes'", ".hostNetwork"),
+    ] {
+        says(&spec(fields).problem(), &[&format!("{AT}{at}"), "invalid type"]);
+    }
+}
+
+#[test]
+fn the_restart_policy_of_every_template_of_spark_is_accepted() {
+    let pod = inject(&spec("restartPolicy: Never").catalog(), &driver());
+    assert_eq!(pod["spec"]["restartPolicy"], "Never");
+}
+
+#[test]
+fn nulls_mean_absent_and_numbers_may_be_quantities() {
+    let pod = inject(
+        &spec("tolerations: null, containers: [{name: spark, env: null, resources: {limits: {cpu: 2.5}}}]")
+            .catalog(),
+        &driver(),
+    );
+    assert_eq!(pod["spec"]["containers"][0]["resources"]["limits"]["cpu"], "2.5");
+}
+
+#[test]
+fn reserved_names_are_refused() {
+    for (fields, at) in [
+        ("volumes: [{name: spark-injector-files, emptyDir: {}}]", ".volumes[0].name"),
+        ("volumes: [{name: spark-injector-x, emptyDir: {}}]", ".volumes[0].name"),
+        ("volumes: [{name: spark-local-dir-1, emptyDir: {}}]", ".volumes[0].name"),
+        ("volumes: [{name: Bad_Name, emptyDir: {}}]", ".volumes[0].name"),
+        ("initContainers: [{name: spark-injector-init, image: x}]", ".initContainers[0].name"),
+        ("initContainers: [{name: spark, image: x}]", ".initContainers[0].name"),
+        ("containers: [{name: spark-injector-init, image: x}]", ".containers[0].name"),
+        ("containers: [{image: x}]", ".containers[0].name"),
+        ("containers: [{name: spark, env: [{name: SPARK_LOCAL_DIRS, value: /x}]}]", ".containers[0].env"),
+    ] {
+        let problems = spec(fields).problems();
+        assert!(
+            problems.iter().any(|problem| problem.contains(&format!("{AT}{at}"))),
+            "{fields}: {problems:?}"
+        );
+    }
+}
+
+#[test]
+fn what_stands_twice_is_named() {
+    for (fields, at) in [
+        ("volumes: [{name: v, emptyDir: {}}, {name: v, emptyDir: {}}]", ".volumes[1].name"),
+        ("hostAliases: [{ip: 1.1.1.1, hostnames: [a]}, {ip: 1.1.1.1, hostnames: [b]}]", ".hostAliases[1].ip"),
+        ("dnsConfig: {options: [{name: a}, {name: a}]}", ".dnsConfig.options[1].name"),
+        ("containers: [{name: spark, env: [{name: A}, {name: A}]}]", ".containers[0].env[1].name"),
+        (
+            "volumes: [{name: v, emptyDir: {}}], containers: [{name: spark, volumeMounts: [{name: v, mountPath: /a}, {name: v, mountPath: /a/}]}]",
+            ".containers[0].volumeMounts[1].mountPath",
+        ),
+        ("containers: [{name: spark}, {name: spark}]", ".containers[1].name"),
+        ("containers: [{name: a, image: i}, {name: a, image: j}]", ".containers[1].name"),
+        ("initContainers: [{name: a, image: i}, {name: a, image: j}]", ".initContainers[1].name"),
+    ] {
+        says(&spec(fields).problem(), &[&format!("{AT}{at}"), "twice"]);
+    }
+}
+
+#[test]
+fn labels_and_selectors_follow_the_grammar() {
+    for template in [
+        "metadata: {labels: {'a b': c}}",
+        "metadata: {labels: {a: 'c d'}}",
+        "metadata: {annotations: {'a b': c}}",
+        "spec: {nodeSelector: {'a/b/c': d}}",
+        "spec: {nodeSelector: {a: '-'}}",
+    ] {
+        let problem = world().spec(&format!("common: {{template: {{{template}}}}}")).problem();
+        says(&problem, &["spec.common.template."]);
+    }
+    let mixed = world().spec(
+        "common: {template: {metadata: {annotations: {Example.COM/Some_Key: 'any text, of any {kind}'}}}}",
+    );
+    inject(&mixed.catalog(), &driver());
+}
+
+#[test]
+fn an_enforced_field_must_be_one_that_can_be() {
+    let problem = world().spec("enforce: [priorityClassName, tolerations]").problem();
+    says(&problem, &["spec.enforce[1]", "\"tolerations\"", "allowed: affinity, annotations"]);
+}
