@@ -23,7 +23,12 @@ impl Explained {
         pod["metadata"]["namespace"] = json!(namespace);
         let args = ["explain", "--from", bundle.argument(), "--namespace", namespace, "-o", "json"];
         let finished = cli::run(&args, pod.to_string().as_bytes());
-        assert_eq!(finished.status, 0, "spark-injector explain: {}", finished.stderr);
+        assert!(
+            finished.status == 0,
+            "spark-injector explain ended with {}: {}",
+            finished.status,
+            finished.stderr
+        );
         let answer: Value = serde_json::from_str(&finished.stdout).expect("JSON");
         let notes = answer["objects"][0]["notes"].as_array().cloned().unwrap_or_default();
         let said = vec![false; notes.len()];
@@ -49,6 +54,10 @@ impl Explained {
         let changes = |action: &Value| matches!(action.as_str(), Some("added" | "replaced" | "removed"));
         let open =
             self.notes.iter().zip(&self.said).filter(|(note, said)| !**said && changes(&note["action"]));
-        open.map(|(note, _)| format!("{} {}", note["action"], note["field"])).collect()
+        open.map(|(note, _)| format!("{} {}", word(&note["action"]), word(&note["field"]))).collect()
     }
+}
+
+fn word(value: &Value) -> &str {
+    value.as_str().unwrap_or("?")
 }

@@ -36,7 +36,7 @@ pub(super) fn write(pod: &Value, api: &Api, volume: &Path) -> usize {
     let environment = kubelet::environment(pod, INIT_CONTAINER, api)
         .unwrap_or_else(|error| panic!("the kubelet would report CreateContainerConfigError: {error}"));
     let finished = kubelet::run_init_sync(pod, &environment, volume);
-    assert_eq!(finished.status, 0, "init-sync: {}", finished.stderr);
+    assert!(finished.status == 0, "init-sync ended with {}: {}", finished.status, finished.stderr);
     environment.len()
 }
 

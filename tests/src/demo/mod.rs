@@ -9,12 +9,13 @@ mod files;
 mod scenes;
 mod screen;
 mod settings;
+mod table;
 mod workplace;
 
 use std::io::BufRead as _;
-use std::panic;
+use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use acceptance::client::Namespace;
 use acceptance::cluster::Cluster;
@@ -38,18 +39,18 @@ pub(crate) fn run(keep: bool) -> ExitCode {
         let place = panic.location().map(|place| format!(" ({}:{})", place.file(), place.line()));
         complain(&format!("{why}{}", place.unwrap_or_default()));
     }));
-    // The hook has said why.
-    panic::catch_unwind(|| tell(keep)).unwrap_or(ExitCode::FAILURE)
+    let (screen, mut checks) = (Screen::new(), Checks::default());
+    let told = panic::catch_unwind(AssertUnwindSafe(|| tell(screen, keep, &mut checks)));
+    verdict(screen, &checks, told.ok())
 }
 
-fn tell(keep: bool) -> ExitCode {
-    let screen = Screen::new();
-    let begin = Instant::now();
+/// The whole story; returns how long it took.
+fn tell(screen: Screen, keep: bool, checks: &mut Checks) -> Duration {
+    let mut begin = Instant::now();
     // Both say themselves what takes long the first time. Spark first: it is the one that soon knows what is missing.
     places::spark_home();
     places::control_plane();
     let workplace = Workplace::new();
-    let mut checks = Checks::default();
     let processes = {
         let bundle = Bundle::copy_to(workplace.directory("platform"));
         let cluster = screen.during("starting etcd and kube-apiserver", Cluster::start);
@@ -58,7 +59,14 @@ fn tell(keep: bool) -> ExitCode {
         // Dropped before the webhook: an API server that calls nobody refuses everything.
         let registered = webhook.registration("spark-injector").register(cluster.admin());
         registered.wait(TEAM);
-        let mut stage = Stage { screen, cluster: &cluster, bundle: &bundle, checks: &mut checks };
+        let mut stage = Stage {
+            screen,
+            cluster: &cluster,
+            bundle: &bundle,
+            checks,
+            rows: Vec::new(),
+            differences: Vec::new(),
+        };
         stage.owner(&webhook);
         let driver = stage.submission();
         stage.pod(&driver);
@@ -66,9 +74,11 @@ fn tell(keep: bool) -> ExitCode {
         stage.pod(&executor);
         stage.files(&[driver, executor], &workplace);
         stage.refusal();
+        let paused = Instant::now();
         if keep {
             wait(screen, &cluster, &webhook);
         }
+        begin += paused.elapsed();
         let [store, server] = cluster.process_ids();
         [store, server, webhook.id()]
     };
@@ -76,7 +86,7 @@ fn tell(keep: bool) -> ExitCode {
     for process in processes {
         checks.holds(!is_alive(process), || format!("process {process} is still there"));
     }
-    verdict(screen, &checks, begin)
+    begin.elapsed()
 }
 
 /// The team's namespace as the bundle has it, and one that nobody opted in.
@@ -113,20 +123,22 @@ fn wait(screen: Screen, cluster: &Cluster, webhook: &Webhook) {
     }
 }
 
-fn verdict(screen: Screen, checks: &Checks, begin: Instant) -> ExitCode {
-    let took = format!("{:.0} s", begin.elapsed().as_secs_f64());
-    screen.line("");
-    if checks.failures().is_empty() {
-        let text =
-            format!("All {} checks hold. {took}; everything that was started has ended.", checks.count());
-        screen.line(screen.green(&text));
+/// The last lines. No time where the story broke off: why is on standard error already.
+fn verdict(screen: Screen, checks: &Checks, took: Option<Duration>) -> ExitCode {
+    let (count, failures) = (checks.count(), checks.failures());
+    if let (Some(took), true) = (took, failures.is_empty()) {
+        let took = took.as_secs_f64();
+        screen.line("");
+        screen.line(screen.green(&format!(
+            "All {count} checks hold, in {took:.0} s. Everything that was started has ended."
+        )));
         return ExitCode::SUCCESS;
     }
-    let failures = checks.failures();
-    screen.line(screen.red(&format!("{} of {} checks failed ({took}):", failures.len(), checks.count())));
-    for failure in failures {
-        screen.line(screen.red(&format!("  {failure}")));
+    if !failures.is_empty() {
+        complain(&format!("{} of {count} checks failed:", failures.len()));
+        for failure in failures {
+            complain(&format!("  {failure}"));
+        }
     }
-    complain(&format!("{} of {} checks failed", failures.len(), checks.count()));
     ExitCode::FAILURE
 }

@@ -17,6 +17,7 @@ use super::bundle::{Bundle, SHOWN};
 use super::checks::Checks;
 use super::explained::Explained;
 use super::screen::Screen;
+use super::table::{self, Row};
 use super::workplace::Workplace;
 use super::{files, settings};
 
@@ -63,6 +64,10 @@ pub(super) struct Stage<'a> {
     pub(super) cluster: &'a Cluster,
     pub(super) bundle: &'a Bundle,
     pub(super) checks: &'a mut Checks,
+    /// The table that the reader saw last.
+    pub(super) rows: Vec<Row>,
+    /// The settings in which the two submissions differ.
+    pub(super) differences: Vec<String>,
 }
 
 impl Stage<'_> {
@@ -102,12 +107,9 @@ impl Stage<'_> {
         }
         let api = self.cluster.admin();
         let [plain, team] = drivers.each_ref().map(|run| settings::of(&run.pods[0], api));
-        let differences = settings::differences(&plain, &team);
-        self.checks.equal(
-            "settings in which the two submissions differ",
-            &differences,
-            &["spark.kubernetes.namespace".to_owned()].into(),
-        );
+        self.differences = settings::differences(&plain, &team);
+        let only = ["spark.kubernetes.namespace".to_owned()];
+        self.checks.equal("settings in which the submissions differ", self.differences.as_slice(), &only);
 
         let screen = self.screen;
         screen.step("2  A user submits as ever");
@@ -189,25 +191,21 @@ impl Stage<'_> {
             let field = &addition.field;
             self.checks
                 .holds(origin.is_some(), || format!("{role}: explain does not say who asked for {field}"));
-            let left = format!("{:16} {}", addition.what, addition.value);
-            rows.push((addition.sign, left, short(origin.as_deref().unwrap_or("?"))));
+            if let Some(path) = field.strip_prefix("mount ") {
+                let wanted = self.bundle.entry(path, role).map(|entry| entry.origin);
+                self.checks.equal(&format!("{role}: who asked for {path}"), &origin, &wanted);
+            }
+            rows.push(Row::new(&addition, origin.as_deref()));
         }
         self.checks.equal(&format!("{role}: explained, and not stored"), &explained.unasked(), &Vec::new());
-        let length = |text: &str| text.chars().count();
-        let width =
-            rows.iter().map(|(_, left, right)| length(left) + length(right)).max().unwrap_or_default() + 2;
-        for (sign, left, right) in rows {
-            let gap = " ".repeat(width - length(&left) - length(&right));
-            let (text, right) = (sign.to_string(), screen.dim(&right));
-            let sign = if sign == '+' { screen.green(&text) } else { screen.yellow(&text) };
-            screen.line(format_args!("  {sign} {left}{gap}{right}"));
-        }
+        table::print(screen, &rows, &self.rows);
+        self.rows = rows;
         self.promises(made);
     }
 
     /// What the bundle promises, by name: not derived from what the webhook or `explain` says.
     fn promises(&mut self, made: &Made) {
-        let Made { role, alone, stored } = made;
+        let Made { role, stored, .. } = made;
         let (spec, container) = (&stored["spec"], kubelet::container(stored, &spark_container(role)));
         let mut mounts: Vec<&str> = Vec::new();
         for mount in container["volumeMounts"].as_array().into_iter().flatten() {
@@ -218,11 +216,6 @@ impl Stage<'_> {
         mounts.sort_unstable();
         let (_, wanted) = MOUNTS.iter().find(|(its, _)| its == role).expect("a role");
         self.checks.equal(&format!("{role}: mounts"), mounts.as_slice(), wanted);
-        for mount in mounts {
-            let origin = self.bundle.entry(mount, role).map(|entry| entry.origin);
-            let said = Explained::of(alone, TEAM, self.bundle).origin(&format!("mount {mount}"), None);
-            self.checks.equal(&format!("{role}: who asked for {mount}"), &said, &origin);
-        }
         let variable = |name: &str| {
             let all = container["env"].as_array().into_iter().flatten();
             all.clone().find(|its| its["name"] == name).and_then(|its| its["value"].as_str())
@@ -260,7 +253,12 @@ impl Stage<'_> {
             "spark-injector secrets --from {SHOWN} --namespace {TEAM} | kubectl apply -f -"
         ));
         let secrets = cli::run(&["secrets", "--from", self.bundle.argument(), "--namespace", TEAM], b"");
-        assert_eq!(secrets.status, 0, "spark-injector secrets: {}", secrets.stderr);
+        assert!(
+            secrets.status == 0,
+            "spark-injector secrets ended with {}: {}",
+            secrets.status,
+            secrets.stderr
+        );
         let file = workplace.path().join("secrets.yaml");
         std::fs::write(&file, secrets.stdout).expect("a file");
         let applied = self.cluster.kubectl(&["apply", "-f", file.to_str().expect("a path in UTF-8")]);
@@ -312,16 +310,9 @@ impl Stage<'_> {
 
         screen.step("What did the user do differently? Nothing.");
         screen.line(format_args!(
-            "  Spark wrote down the settings of both submissions: they differ in spark.kubernetes.namespace alone."
+            "  Spark wrote down the settings of both submissions. They differ in: {}.",
+            self.differences.join(", "),
         ));
-    }
-}
-
-/// Field paths without the part that every template has in common.
-fn short(origin: &str) -> String {
-    match origin.strip_prefix("annotation scheduler.alpha.kubernetes.io/") {
-        Some(rest) => format!("annotation …/{rest} of the namespace"),
-        None => origin.replace(".template.spec.", "…"),
     }
 }
 

@@ -93,7 +93,7 @@ impl Screen {
 
     fn clock(self, what: &str, begin: Instant, stopped: &mpsc::Receiver<()>) {
         let mut error = std::io::stderr();
-        let tick = if self.live { Duration::from_millis(200) } else { Duration::from_secs(15) };
+        let tick = if self.live { Duration::from_secs(1) } else { Duration::from_secs(15) };
         while stopped.recv_timeout(tick) == Err(RecvTimeoutError::Timeout) {
             let elapsed = begin.elapsed().as_secs();
             let _ = if self.live {
