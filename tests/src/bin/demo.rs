@@ -1,4 +1,4 @@
-//! `make demo`: a real API server, the webhook, real Spark, and what comes of it, told in five steps.
+//! `make demo`: a real API server, the webhook, real Spark, and what comes of it, told in six steps.
 
 // A demo that cannot set up its world has nothing to return: the panic is the message.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -21,8 +21,9 @@ struct Arguments {
 }
 
 const EXAMPLES: &str = "\
-The first run builds etcd and kube-apiserver (Go, some minutes) and downloads Spark (435 MB); both stay in
-~/.cache/spark-injector, or where SPARK_INJECTOR_CACHE says. Java 17 or newer runs Spark.
+The first run builds etcd and kube-apiserver (Go, some minutes) and downloads
+Spark (435 MB); both stay in ~/.cache/spark-injector, or where
+SPARK_INJECTOR_CACHE says. Java 17 or newer runs Spark.
 
 Examples:
   make demo

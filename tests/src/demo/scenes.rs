@@ -74,7 +74,8 @@ impl Stage<'_> {
     /// What the owner has done, once.
     pub(super) fn owner(&mut self, webhook: &Webhook) {
         let screen = self.screen;
-        let [maps, secrets] = ["ConfigMap", "Secret"].map(|kind| self.bundle.count(kind));
+        let kinds = ["SparkProfile", "ConfigMap", "Secret"];
+        let [profiles, maps, secrets] = kinds.map(|kind| self.bundle.count(kind));
         let metadata = &self.bundle.find("Namespace", TEAM)["metadata"];
         let first = |map: &Value| {
             let mut pairs = map.as_object().into_iter().flatten();
@@ -90,7 +91,7 @@ impl Stage<'_> {
         ));
         screen.step("1  The platform's owner writes this once");
         screen.line(format_args!(
-            "  {SHOWN}/  2 SparkProfiles, {maps} ConfigMaps, {secrets} Secret, and namespace {TEAM}:"
+            "  {SHOWN}/  {profiles} SparkProfiles, {maps} ConfigMaps, {secrets} Secret, and namespace {TEAM}:"
         ));
         screen.line(format_args!("    label       {}", first(&metadata["labels"])));
         screen.line(format_args!("    annotation  {}", first(&metadata["annotations"])));
