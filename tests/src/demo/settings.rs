@@ -35,7 +35,7 @@ pub(super) fn differences(one: &BTreeMap<String, String>, other: &BTreeMap<Strin
             "spark.kubernetes.authenticate.submission.oauthTokenFile",
             "spark.sql.warehouse.dir",
         ];
-        made_up.contains(&key) || key.starts_with("spark.kubernetes.memoryOverhead")
+        made_up.contains(&key)
     };
     let mut keys: Vec<&String> = one.keys().chain(other.keys()).collect();
     keys.sort();
