@@ -128,7 +128,8 @@ impl Stage<'_> {
         screen.line(format_args!("      {} \\", screen.bold(&conf("spark.kubernetes.namespace"))));
         let application = "--class org.apache.spark.examples.SparkPi local:///opt/spark/examples/jars/spark-examples.jar 1000";
         screen.line(format_args!("      {}", screen.cyan(application)));
-        screen.line("  Left out: credentials, names, temporary paths, and what a machine without nodes needs.");
+        screen
+            .line("  Left out: credentials, names, temporary paths, and what a machine without nodes needs.");
         screen.line(format_args!(
             "  The same once more in namespace {PLAIN}, which nobody opted in, shows what Spark alone makes."
         ));
