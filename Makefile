@@ -8,9 +8,15 @@ SYSROOT := $(shell rustc --print sysroot 2>/dev/null)
 # init-sync is fifteen times smaller with musl; the standard library for it is there or not.
 MUSL := $(subst -gnu,-musl,$(HOST))
 INIT_TARGET := $(if $(wildcard $(SYSROOT)/lib/rustlib/$(MUSL)/lib/libstd-*.rlib),$(MUSL),$(HOST))
-# An explicit target keeps the flag away from build scripts and macros, which cannot be static.
-STATIC := RUSTFLAGS="-C target-feature=+crt-static"
+CARGO_HOME ?= $(HOME)/.cargo
+# An explicit target keeps the flags away from build scripts and macros, which cannot be static. Without the paths of
+# this machine the same sources give the same bytes everywhere.
+STATIC := RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$(CARGO_HOME)=cargo --remap-path-prefix=$(CURDIR)=."
+# It is pulled by every node; what it may weigh is part of its contract.
+INIT_SYNC_BYTES := 1250000
 FUZZ_SECONDS ?= 60
+# Arguments of the demo: `make demo ARGS=--keep` leaves everything up for a look around.
+ARGS ?=
 
 .PHONY: help
 help: ## List the targets
@@ -30,7 +36,7 @@ build: setup ## Build both release binaries, static, into target/bin
 
 .PHONY: demo
 demo: build ## Real Spark submits to a real API server: see what is injected
-	@cargo run --locked --quiet -p acceptance --bin demo
+	@cargo run --locked -p acceptance --bin demo -- $(ARGS)
 
 .PHONY: test
 test: build lint doc drift ## Everything that has to pass: format, lints, docs, all tests
@@ -54,7 +60,11 @@ doc: setup ## API documentation, without warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --workspace --no-deps --document-private-items
 
 .PHONY: drift
-drift: build ## Generated files are as the code says
+drift: build ## Generated files are as the code says, binaries are static and small
+	@for binary in target/bin/*; do ldd "$$binary" 2>&1 | grep -qE 'statically linked|not a dynamic executable' \
+	  || { echo "$$binary is not static" >&2; exit 1; }; done
+	@test "$$(stat -c %s target/bin/init-sync)" -le $(INIT_SYNC_BYTES) \
+	  || { echo "target/bin/init-sync has more than $(INIT_SYNC_BYTES) bytes" >&2; exit 1; }
 	@target/bin/spark-injector crd | diff -u manifests/base/crd.yaml - \
 	  || { echo "manifests/base/crd.yaml is stale: run \`make crd\`" >&2; exit 1; }
 

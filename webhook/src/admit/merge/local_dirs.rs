@@ -26,13 +26,13 @@ pub(super) fn local_dirs(merge: &mut Merge<'_>) -> Result<(), Denial> {
             None => further.push(dir),
         }
     }
-    let mut paths = Vec::new();
+    let mut added = Vec::new();
     for dir in further {
         if add_directory(merge, dir)? {
-            paths.push(dir.path.as_str());
+            added.push(dir);
         }
     }
-    announce(merge, &paths);
+    announce(merge, &added);
     Ok(())
 }
 
@@ -104,10 +104,9 @@ fn add_directory<'a>(merge: &mut Merge<'a>, dir: &'a LocalDirPlan) -> Result<boo
 }
 
 /// Names the further directories in Spark's own variable.
-fn announce<'a>(merge: &mut Merge<'a>, paths: &[&'a str]) {
-    if paths.is_empty() {
-        return;
-    }
+fn announce<'a>(merge: &mut Merge<'a>, added: &[&'a LocalDirPlan]) {
+    let Some(origin) = added.first().map(|dir| &*dir.origin) else { return };
+    let paths: Vec<&str> = added.iter().map(|dir| dir.path.as_str()).collect();
     let own = merge.target.spark.env.as_deref().unwrap_or_default();
     // Of several entries the last one counts in the container.
     let variable = own
@@ -119,17 +118,17 @@ fn announce<'a>(merge: &mut Merge<'a>, paths: &[&'a str]) {
         let entry =
             format!("{{\"name\":{},\"value\":{}}}", quote(LOCAL_DIRS_VARIABLE), quote(&paths.join(",")));
         merge.env.push(&mut merge.patch, entry);
-        merge.note_value(Action::Added, "env", LOCAL_DIRS_VARIABLE, "", "spec.localDirs");
+        merge.note_value(Action::Added, "env", LOCAL_DIRS_VARIABLE, "", origin);
         return;
     };
     if variable.value_from.is_some() {
-        merge.note_value(Action::Kept, "env", LOCAL_DIRS_VARIABLE, "", "spec.localDirs");
+        merge.note_value(Action::Kept, "env", LOCAL_DIRS_VARIABLE, "", origin);
         return;
     }
     let known = variable.value.as_deref().unwrap_or_default();
     let mut all: Vec<&str> = known.split(',').filter(|path| !path.is_empty()).collect();
     let before = all.len();
-    for path in paths {
+    for path in &paths {
         if !all.contains(path) {
             all.push(path);
         }
@@ -137,6 +136,6 @@ fn announce<'a>(merge: &mut Merge<'a>, paths: &[&'a str]) {
     if all.len() > before {
         let path = format!("{}/env/{index}/value", merge.target.spark_path());
         merge.patch.add(path, quote(&all.join(",")));
-        merge.note_value(Action::Replaced, "env", LOCAL_DIRS_VARIABLE, "", "spec.localDirs");
+        merge.note_value(Action::Replaced, "env", LOCAL_DIRS_VARIABLE, "", origin);
     }
 }
