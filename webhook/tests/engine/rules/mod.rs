@@ -13,6 +13,7 @@ mod mounts;
 mod nesting;
 mod network;
 mod reinvocation;
+pub(crate) use reinvocation::platform;
 mod scalars;
 mod security;
 mod spark_container;

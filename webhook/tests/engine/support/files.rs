@@ -62,7 +62,8 @@ pub(crate) fn files(pod: &Value, secrets: &[Value]) -> Tree {
         }
     }
     let mut tree = Tree::new();
-    for mount in super::spark_of(pod)["volumeMounts"].as_array().unwrap() {
+    let containers = pod["spec"]["containers"].as_array().unwrap();
+    for mount in containers.iter().filter_map(|container| container["volumeMounts"].as_array()).flatten() {
         if mount["name"] != "spark-injector-files" {
             continue;
         }
