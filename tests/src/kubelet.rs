@@ -57,12 +57,10 @@ impl Lookup for [Value] {
 pub fn container<'a>(pod: &'a Value, name: &str) -> &'a Value {
     let spec = &pod["spec"];
     let all = items(&spec["initContainers"]).chain(items(&spec["containers"]));
-    all.clone()
-        .find(|container| container["name"] == name)
-        .unwrap_or_else(|| {
-            let names: Vec<_> = all.map(|container| container["name"].clone()).collect();
-            panic!("no container {name} among {names:?}")
-        })
+    all.clone().find(|container| container["name"] == name).unwrap_or_else(|| {
+        let names: Vec<_> = all.map(|container| container["name"].clone()).collect();
+        panic!("no container {name} among {names:?}")
+    })
 }
 
 /// The environment that the kubelet would give to a container (without that of Services): `envFrom` first, then
@@ -80,22 +78,12 @@ pub fn environment(
     let mut result = BTreeMap::new();
     for source in items(&container["envFrom"]) {
         let prefix = source["prefix"].as_str().unwrap_or_default();
-        for (kind, reference) in [
-            ("ConfigMap", &source["configMapRef"]),
-            ("Secret", &source["secretRef"]),
-        ] {
+        for (kind, reference) in [("ConfigMap", &source["configMapRef"]), ("Secret", &source["secretRef"])] {
             let Some(object) = referenced(reference, kind, namespace, lookup)? else {
                 continue;
             };
-            for key in object["data"]
-                .as_object()
-                .into_iter()
-                .flat_map(|data| data.keys())
-            {
-                result.insert(
-                    format!("{prefix}{key}"),
-                    value_of(&object, kind, key)?.unwrap_or_default(),
-                );
+            for key in object["data"].as_object().into_iter().flat_map(|data| data.keys()) {
+                result.insert(format!("{prefix}{key}"), value_of(&object, kind, key)?.unwrap_or_default());
             }
         }
     }
@@ -109,10 +97,7 @@ pub fn environment(
         } else if from["secretKeyRef"].is_object() {
             key_of(&from["secretKeyRef"], "Secret", namespace, lookup)?
         } else if from["fieldRef"].is_object() {
-            Some(field(
-                pod,
-                from["fieldRef"]["fieldPath"].as_str().unwrap_or_default(),
-            )?)
+            Some(field(pod, from["fieldRef"]["fieldPath"].as_str().unwrap_or_default())?)
         } else if from.is_object() {
             return Err(format!("{from} is not resolved by this harness"));
         } else {
@@ -160,9 +145,15 @@ pub fn mounts(pod: &Value, name: &str, volume_directory: &Path) -> Vec<Mount> {
     mounts
 }
 
-/// The files that a container sees below its mounts of [`VOLUME`], by their path in the container. The mount with
-/// the longest path wins, as on a node.
+/// The files that a container sees below its mounts of [`VOLUME`], by their path in the container.
 pub fn files(pod: &Value, name: &str, volume_directory: &Path) -> BTreeMap<String, Vec<u8>> {
+    let sources = file_sources(pod, name, volume_directory).into_iter();
+    sources.filter_map(|(path, source)| Some((path, std::fs::read(source).ok()?))).collect()
+}
+
+/// Where the files that a container sees lie, by their path in the container. The mount with the longest path wins,
+/// as on a node.
+pub fn file_sources(pod: &Value, name: &str, volume_directory: &Path) -> BTreeMap<String, PathBuf> {
     let mut seen = BTreeMap::new();
     for mount in mounts(pod, name, volume_directory) {
         // Sorted by path, so an inner mount comes after the one that it lies in, and hides what was there.
@@ -173,18 +164,14 @@ pub fn files(pod: &Value, name: &str, volume_directory: &Path) -> BTreeMap<Strin
     seen
 }
 
-fn collect(source: &Path, path: &str, seen: &mut BTreeMap<String, Vec<u8>>) {
+fn collect(source: &Path, path: &str, seen: &mut BTreeMap<String, PathBuf>) {
     if source.is_dir() {
         for entry in std::fs::read_dir(source).expect("a readable directory") {
             let entry = entry.expect("an entry");
-            collect(
-                &entry.path(),
-                &format!("{path}/{}", entry.file_name().to_string_lossy()),
-                seen,
-            );
+            collect(&entry.path(), &format!("{path}/{}", entry.file_name().to_string_lossy()), seen);
         }
-    } else if let Ok(content) = std::fs::read(source) {
-        seen.insert(path.to_owned(), content);
+    } else if source.exists() {
+        seen.insert(path.to_owned(), source.to_owned());
     }
 }
 
@@ -236,9 +223,7 @@ fn value_of(object: &Value, kind: &str, key: &str) -> Result<Option<String>, Str
     }
     let bytes = BASE64.decode(value).map_err(|error| format!("{key}: {error}"))?;
     // Kubelet and runtime talk protobuf: its strings are UTF-8.
-    String::from_utf8(bytes)
-        .map(Some)
-        .map_err(|_| format!("{key}: not UTF-8"))
+    String::from_utf8(bytes).map(Some).map_err(|_| format!("{key}: not UTF-8"))
 }
 
 /// The downward API, with the addresses that a node would have filled in.
@@ -246,9 +231,8 @@ fn field(pod: &Value, path: &str) -> Result<String, String> {
     let metadata = &pod["metadata"];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     for map in ["labels", "annotations"] {
-        if let Some(key) = path
-            .strip_prefix(&format!("metadata.{map}['"))
-            .and_then(|rest| rest.strip_suffix("']"))
+        if let Some(key) =
+            path.strip_prefix(&format!("metadata.{map}['")).and_then(|rest| rest.strip_suffix("']"))
         {
             return Ok(text(&metadata[map][key]));
         }

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use acceptance::client::Namespace;
 use serde_json::{Value, json};
 
-use crate::world::{Plan, World, assert_denied, driver, executor, one_file, profile};
+use crate::world::{Plan, World, assert_denied, driver, executor, noise, one_file, profile};
 
 /// Never stopped: statics end with the process.
 fn world() -> &'static World {
@@ -14,7 +14,7 @@ fn world() -> &'static World {
         let opted_in = |name: &str| Namespace::new(name).opted_in();
         let template = |priority: &str| json!({"template": {"spec": {"priorityClassName": priority}}});
         // It cannot be compressed: every character counts.
-        let noise: String = (0..200 * 1024).map(|i| char::from(b'!' + noise(i) % 90)).collect();
+        let noise: String = noise(1, 200 * 1024).iter().map(|byte| char::from(b'!' + byte % 90)).collect();
         let world = World::start(Plan {
             name: "denied",
             namespaces: vec![
@@ -62,15 +62,6 @@ fn world() -> &'static World {
         }
         world
     })
-}
-
-/// Bytes without a pattern, the same in every run.
-fn noise(index: usize) -> u8 {
-    let mut state = (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(0x1234_5678_9abc_def1);
-    state ^= state >> 30;
-    state = state.wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    state ^= state >> 27;
-    (state >> 40) as u8
 }
 
 #[track_caller]

@@ -11,6 +11,8 @@
 //!
 //! All share one control plane; each has namespaces and a webhook of its own ([`world`]).
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 mod contained;
 mod denials;
 mod down;

@@ -10,17 +10,18 @@ use crate::world::{Plan, World, driver, executor, items, names, one_file, profil
 /// What a service mesh or an agent does: a sidecar, a label, a volume, a variable in every container, once.
 fn sidecar_injector(review: &Value) -> Option<Value> {
     let pod = &review["request"]["object"];
-    let mut patch = Vec::new();
-    let mut add = |path: String, value: Value| patch.push(json!({"op": "add", "path": path, "value": value}));
+    let mut operations = Vec::new();
+    let mut add =
+        |path: String, value: Value| operations.push(json!({"op": "add", "path": path, "value": value}));
     for list in ["initContainers", "containers"] {
         for (index, container) in items(&pod["spec"][list]).iter().enumerate() {
             if variable(container, "DD_AGENT_HOST").is_none() && container["name"] != "agent" {
-                let path = format!("/spec/{list}/{index}/env");
+                let env = format!("/spec/{list}/{index}/env");
                 let entry = json!({"name": "DD_AGENT_HOST", "value": "agent.example.com"});
                 if container["env"].is_null() {
-                    add(path, json!([entry]));
+                    add(env, json!([entry]));
                 } else {
-                    add(format!("{path}/0"), entry);
+                    add(format!("{env}/0"), entry);
                 }
             }
         }
@@ -31,7 +32,7 @@ fn sidecar_injector(review: &Value) -> Option<Value> {
         add("/spec/volumes/0".to_owned(), json!({"name": "agent-socket", "emptyDir": {}}));
         add("/metadata/labels/mesh".to_owned(), json!("on"));
     }
-    (!patch.is_empty()).then(|| Value::Array(patch))
+    (!operations.is_empty()).then_some(Value::Array(operations))
 }
 
 /// `other` says when the other webhook is called: the API server goes by the names of the configurations.

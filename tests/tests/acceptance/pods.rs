@@ -47,7 +47,7 @@ fn valid() -> impl Iterator<Item = Fixture> {
 }
 
 /// The container that runs Spark: pod templates may have put others before it.
-fn spark_container(pod: &Value) -> &Value {
+pub(crate) fn spark_container(pod: &Value) -> &Value {
     let runs_spark = |container: &&Value| {
         let first = container["args"][0].as_str().unwrap_or_default();
         container["name"] == "executor" || first.starts_with("driver") || first == "executor"

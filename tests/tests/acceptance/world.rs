@@ -171,6 +171,18 @@ pub(crate) fn one_file() -> Value {
     json!([{"mountPath": "/conf", "inline": {"app.conf": "on\n"}}])
 }
 
+/// Bytes without a pattern, the same in every run.
+pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_be_bytes()[0]
+    };
+    (0..length).map(|_| next()).collect()
+}
+
 /// The items of a list, or none.
 pub(crate) fn items(list: &Value) -> &[Value] {
     list.as_array().map(Vec::as_slice).unwrap_or_default()
