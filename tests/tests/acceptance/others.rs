@@ -151,3 +151,27 @@ fn an_init_container_that_was_there_before_ours_comes_after_it() {
         assert_eq!(names(&pod["spec"]["initContainers"]), [INIT_CONTAINER, "wait", "first"]);
     }
 }
+
+/// Anything but a known addition makes the init container somebody else's: a pod whose files would come from another
+/// image is refused.
+#[test]
+fn a_webhook_that_replaces_the_image_of_our_init_container_is_found_out() {
+    let name = "others-image";
+    let world = World::start(Plan {
+        name,
+        namespaces: vec![Namespace::new(name).opted_in()],
+        documents: vec![profile(name, &json!({"files": one_file()}))],
+        ..Plan::default()
+    });
+    let recorder = Recorder::start_with(|review| {
+        let known = names(&review["request"]["object"]["spec"]["initContainers"]).contains(&INIT_CONTAINER);
+        let path = "/spec/initContainers/0/image";
+        known.then(|| json!([{"op": "replace", "path": path, "value": "example.com/other:1"}]))
+    });
+    let registered =
+        recorder.registration("zzz-others-image").only("acceptance/world", name).register(&world.api);
+    registered.wait_for(name, |_| !recorder.reviews().is_empty());
+    let reply = world.api.create(&driver(name, "d"));
+    assert_eq!(reply.status, 403, "{}", reply.text);
+    assert!(reply.message().contains(INIT_CONTAINER), "{}", reply.message());
+}

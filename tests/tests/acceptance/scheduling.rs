@@ -100,8 +100,13 @@ fn limit_range_defaults_do_not_make_our_init_container_somebody_elses() {
 
 /// One more control plane, for what would change every pod of the shared one.
 #[test]
-fn the_in_tree_node_selector_and_a_default_priority_class_go_together_with_ours() {
-    let options = ClusterOptions { pod_node_selector: true, ..ClusterOptions::default() };
+fn in_tree_node_selector_default_priority_class_and_pull_policy_go_together_with_ours() {
+    let options = ClusterOptions {
+        pod_node_selector: true,
+        // Changes every container that a webhook has added, ours too.
+        api_server_args: vec!["--enable-admission-plugins=AlwaysPullImages".to_owned()],
+        ..ClusterOptions::default()
+    };
     let cluster = Cluster::start_with(&options);
     let priority = |name: &str| json!({"common": {"template": {"spec": {"priorityClassName": name}}}});
     let world = World::start_on(
@@ -141,6 +146,7 @@ fn the_in_tree_node_selector_and_a_default_priority_class_go_together_with_ours(
             (&json!("batch"), &json!(50))
         );
         assert_eq!(names(&stored["spec"]["initContainers"]), [INIT_CONTAINER]);
+        assert_eq!(container(&stored, INIT_CONTAINER)["imagePullPolicy"], "Always");
     }
     let mut chosen = driver("agreed", "chosen");
     chosen["spec"]["priorityClassName"] = "system-cluster-critical".into();
