@@ -69,11 +69,7 @@ pub struct Namespace {
 impl Namespace {
     /// A namespace without labels.
     pub fn new(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            labels: Map::new(),
-            annotations: Map::new(),
-        }
+        Self { name: name.to_owned(), labels: Map::new(), annotations: Map::new() }
     }
 
     /// Its name.
@@ -129,10 +125,7 @@ pub struct Api {
 
 impl std::fmt::Debug for Api {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("Api")
-            .field("url", &self.url)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Api").field("url", &self.url).finish_non_exhaustive()
     }
 }
 
@@ -152,17 +145,11 @@ impl Api {
                 client_key_data: Some(BASE64.encode(identity.key).into()),
                 ..AuthInfo::default()
             },
-            Credential::Token(token) => AuthInfo {
-                token: Some(token.into()),
-                ..AuthInfo::default()
-            },
+            Credential::Token(token) => AuthInfo { token: Some(token.into()), ..AuthInfo::default() },
         };
         let _inside = runtime::handle().enter();
         let client = kube::Client::try_from(config).expect("a client of this configuration");
-        Self {
-            url: url.to_owned(),
-            client,
-        }
+        Self { url: url.to_owned(), client }
     }
 
     /// The client underneath, for what this module does not offer. It lives on a runtime of this crate.
@@ -175,29 +162,16 @@ impl Api {
     /// # Errors
     /// The reason, as text.
     pub fn send(&self, method: &str, path: &str, content_type: &str, body: Vec<u8>) -> Result<Reply, String> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("accept", "application/json");
+        let mut request = Request::builder().method(method).uri(path).header("accept", "application/json");
         if !content_type.is_empty() {
             request = request.header("content-type", content_type);
         }
-        let request = request
-            .body(Body::from(body))
-            .map_err(|error| error.to_string())?;
+        let request = request.body(Body::from(body)).map_err(|error| error.to_string())?;
         runtime::block_on(async {
-            let response = self
-                .client
-                .send(request)
-                .await
-                .map_err(|error| describe(&error))?;
+            let response = self.client.send(request).await.map_err(|error| describe(&error))?;
             let (parts, body) = response.into_parts();
             let bytes = body.collect().await.map_err(|error| describe(&error))?.to_bytes();
-            let warnings = parts
-                .headers
-                .get_all("warning")
-                .iter()
-                .filter_map(|value| value.to_str().ok());
+            let warnings = parts.headers.get_all("warning").iter().filter_map(|value| value.to_str().ok());
             Ok(Reply {
                 status: parts.status.as_u16(),
                 body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
@@ -275,12 +249,7 @@ impl Api {
     /// controller ends that here.
     #[track_caller]
     pub fn delete(&self, object: &Value) -> Reply {
-        self.json(
-            "DELETE",
-            &object_path(object),
-            "application/json",
-            &json!({"gracePeriodSeconds": 0}),
-        )
+        self.json("DELETE", &object_path(object), "application/json", &json!({"gracePeriodSeconds": 0}))
     }
 
     /// Makes a namespace and its service account `default`.
@@ -294,8 +263,7 @@ impl Api {
     #[track_caller]
     pub fn create_service_account(&self, namespace: &str, name: &str) {
         let metadata = json!({"name": name, "namespace": namespace});
-        self.create(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}))
-            .expect(201);
+        self.create(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})).expect(201);
     }
 
     /// A token of a service account, good for an hour.
@@ -322,28 +290,22 @@ impl Api {
     /// Applies a `PriorityClass`.
     #[track_caller]
     pub fn apply_priority_class(&self, name: &str, value: i32) -> Value {
-        self.apply(
-            &json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass",
-                           "metadata": {"name": name}, "value": value}),
-        )
+        self.apply(&json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass",
+                           "metadata": {"name": name}, "value": value}))
     }
 }
 
 /// A Secret as an object.
 pub fn secret(namespace: &str, name: &str, data: &[(&str, &[u8])]) -> Value {
-    let data: Map<String, Value> = data
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), BASE64.encode(value).into()))
-        .collect();
+    let data: Map<String, Value> =
+        data.iter().map(|(key, value)| ((*key).to_owned(), BASE64.encode(value).into())).collect();
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace}, "data": data})
 }
 
 /// A `ConfigMap` as an object.
 pub fn config_map(namespace: &str, name: &str, data: &[(&str, &str)]) -> Value {
-    let data: Map<String, Value> = data
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).into()))
-        .collect();
+    let data: Map<String, Value> =
+        data.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())).collect();
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": namespace}, "data": data})
 }
 
@@ -362,20 +324,13 @@ pub fn collection_path(object: &Value) -> String {
 
 /// The REST path of the object.
 pub fn object_path(object: &Value) -> String {
-    format!(
-        "{}/{}",
-        collection_path(object),
-        object["metadata"]["name"].as_str().expect("metadata.name")
-    )
+    format!("{}/{}", collection_path(object), object["metadata"]["name"].as_str().expect("metadata.name"))
 }
 
 /// The text inside `299 - "text"`.
 fn warning_text(header: &str) -> String {
     let quoted = header.splitn(3, ' ').nth(2).unwrap_or(header);
-    let inner = quoted
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-        .unwrap_or(quoted);
+    let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(quoted);
     inner.replace("\\\"", "\"").replace("\\\\", "\\")
 }
 

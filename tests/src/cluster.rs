@@ -86,12 +86,7 @@ impl Cluster {
         let mut command = Command::new(binaries.join("etcd"));
         command.arg("--data-dir").arg(home.join("etcd"));
         command.args(["--listen-client-urls", &store, "--advertise-client-urls", &store]);
-        command.args([
-            "--listen-peer-urls",
-            &peer,
-            "--initial-advertise-peer-urls",
-            &peer,
-        ]);
+        command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
         command.args(["--initial-cluster", &format!("default={peer}")]);
         // The data live as long as the test: waiting for the disk would double the time of every write.
         command.args(["--unsafe-no-fsync", "--log-level", "warn"]);
@@ -102,23 +97,10 @@ impl Cluster {
 
         let administrator = authority.client("acceptance-admin", Some("system:masters"));
         administrator.write(home, "admin");
-        write_kubeconfig(
-            home,
-            "admin.kubeconfig",
-            &format!("https://127.0.0.1:{port}"),
-            "admin",
-            "admin",
-        );
+        write_kubeconfig(home, "admin.kubeconfig", &format!("https://127.0.0.1:{port}"), "admin", "admin");
         let url = format!("https://127.0.0.1:{port}");
         let admin = Api::new(&url, authority.der(), Credential::Certificate(administrator));
-        let mut cluster = Self {
-            api_server,
-            etcd,
-            authority,
-            port,
-            admin,
-            directory,
-        };
+        let mut cluster = Self { api_server, etcd, authority, port, admin, directory };
         cluster.wait_until_ready()?;
         Ok(cluster)
     }
@@ -153,16 +135,9 @@ impl Cluster {
         };
         let logs = ["etcd.log", "kube-apiserver.log"].map(|log| {
             let path = self.directory.path().join(log);
-            format!(
-                "--- last lines of {}\n{}",
-                path.display(),
-                process::tail(&path, 20)
-            )
+            format!("--- last lines of {}\n{}", path.display(), process::tail(&path, 20))
         });
-        Err(format!(
-            "{why}\n{}\n(set KEEP=1 to keep the logs)",
-            logs.join("\n")
-        ))
+        Err(format!("{why}\n{}\n(set KEEP=1 to keep the logs)", logs.join("\n")))
     }
 
     /// The API server's address.
@@ -183,20 +158,12 @@ impl Cluster {
     /// Requests as this user, with nothing but what RBAC gives to it.
     pub fn as_user(&self, name: &str, group: Option<&str>) -> Api {
         let identity = self.authority.client(name, group);
-        Api::new(
-            &self.url(),
-            self.authority.der(),
-            Credential::Certificate(identity),
-        )
+        Api::new(&self.url(), self.authority.der(), Credential::Certificate(identity))
     }
 
     /// Requests with a bearer token, as of [`Api::token`].
     pub fn as_token(&self, token: &str) -> Api {
-        Api::new(
-            &self.url(),
-            self.authority.der(),
-            Credential::Token(token.to_owned()),
-        )
+        Api::new(&self.url(), self.authority.der(), Credential::Token(token.to_owned()))
     }
 
     /// Where everything of this control plane lies: certificates (`ca.crt`, `admin.crt`, `admin.key`), logs.
@@ -212,38 +179,22 @@ impl Cluster {
     /// Writes a kubeconfig for this user and returns its path.
     pub fn kubeconfig_for(&self, name: &str, group: Option<&str>) -> PathBuf {
         // A user name may hold colons and slashes.
-        let file: String = name
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-            .collect();
+        let file: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         self.authority.client(name, group).write(self.directory(), &file);
-        write_kubeconfig(
-            self.directory(),
-            &format!("{file}.kubeconfig"),
-            &self.url(),
-            name,
-            &file,
-        )
+        write_kubeconfig(self.directory(), &format!("{file}.kubeconfig"), &self.url(), name, &file)
     }
 
     /// Runs the pinned kubectl as administrator.
     pub fn kubectl(&self, args: &[&str]) -> Output {
         let mut command = Command::new(places::control_plane().join("kubectl"));
-        command
-            .arg("--kubeconfig")
-            .arg(self.kubeconfig())
-            .args(args)
-            .output()
-            .expect("kubectl runs")
+        command.arg("--kubeconfig").arg(self.kubeconfig()).args(args).output().expect("kubectl runs")
     }
 
     /// The audit events so far, oldest first; empty without [`ClusterOptions::audit`].
     pub fn audit_log(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.directory().join("audit.log")).unwrap_or_default();
         // The last line may be half written.
-        text.lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect()
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
     /// The process ids of etcd and kube-apiserver.
@@ -269,47 +220,26 @@ fn api_server(
     let mut command = Command::new(binaries.join("kube-apiserver"));
     command.args(["--etcd-servers", store, "--secure-port", &port.to_string()]);
     // Nothing leads to the Service `kubernetes`, and the default reconciler refuses a loopback address.
-    command.args([
-        "--bind-address",
-        "127.0.0.1",
-        "--endpoint-reconciler-type",
-        "none",
-    ]);
+    command.args(["--bind-address", "127.0.0.1", "--endpoint-reconciler-type", "none"]);
     command.arg("--client-ca-file").arg(ca);
-    command
-        .arg("--tls-cert-file")
-        .arg(certificate)
-        .arg("--tls-private-key-file")
-        .arg(key);
+    command.arg("--tls-cert-file").arg(certificate).arg("--tls-private-key-file").arg(key);
     command.args(["--service-account-issuer", "https://kubernetes.default.svc"]);
     command.arg("--service-account-signing-key-file").arg(signing);
     command.arg("--service-account-key-file").arg(verifying);
-    command.args([
-        "--authorization-mode",
-        "Node,RBAC",
-        "--service-cluster-ip-range",
-        "10.96.0.0/16",
-    ]);
+    command.args(["--authorization-mode", "Node,RBAC", "--service-cluster-ip-range", "10.96.0.0/16"]);
     command.args(["--allow-privileged", "--profiling=false"]);
-    let plugins = if options.pod_node_selector {
-        "NodeRestriction,PodNodeSelector"
-    } else {
-        "NodeRestriction"
-    };
+    let plugins =
+        if options.pod_node_selector { "NodeRestriction,PodNodeSelector" } else { "NodeRestriction" };
     command.args(["--enable-admission-plugins", plugins]);
     if options.audit {
         let rules = json!([{"level": "None", "nonResourceURLs": ["/readyz*", "/livez*"]}, {"level": "RequestResponse"}]);
         let policy = json!({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
                             "rules": rules});
-        command
-            .arg("--audit-policy-file")
-            .arg(pki::write(home, "audit-policy.json", &policy.to_string()));
+        command.arg("--audit-policy-file").arg(pki::write(home, "audit-policy.json", &policy.to_string()));
         command.arg("--audit-log-path").arg(home.join("audit.log"));
     }
     if options.identify_to_webhooks {
-        authority
-            .client(WEBHOOK_CLIENT, None)
-            .write(home, "webhook-client");
+        authority.client(WEBHOOK_CLIENT, None).write(home, "webhook-client");
         let users = json!([{"name": "*", "user": {"client-certificate": home.join("webhook-client.crt"),
                                                   "client-key": home.join("webhook-client.key")}}]);
         let credentials = json!({"apiVersion": "v1", "kind": "Config", "users": users});

@@ -72,13 +72,8 @@ impl Authority {
             params.distinguished_name.push(DnType::OrganizationName, group);
         }
         let key = KeyPair::generate().expect("a key");
-        let certificate = params
-            .signed_by(&key, &self.issuer)
-            .expect("a signed certificate");
-        Identity {
-            certificate: certificate.pem(),
-            key: key.serialize_pem(),
-        }
+        let certificate = params.signed_by(&key, &self.issuer).expect("a signed certificate");
+        Identity { certificate: certificate.pem(), key: key.serialize_pem() }
     }
 }
 

@@ -6,9 +6,7 @@ use std::sync::OnceLock;
 
 /// The root of the repository.
 pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("tests/ lies in the repository")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the repository")
 }
 
 /// The built `spark-injector`: `SPARK_INJECTOR_BIN`, else what `make build` leaves.
@@ -46,9 +44,7 @@ pub fn refresh_golden() -> bool {
 }
 
 fn set(variable: &str) -> Option<PathBuf> {
-    std::env::var_os(variable)
-        .filter(|value| !value.is_empty())
-        .map(PathBuf::from)
+    std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 fn binary(variable: &str, name: &str) -> PathBuf {
@@ -63,11 +59,7 @@ fn binary(variable: &str, name: &str) -> PathBuf {
 
 fn prepared(variable: &str, script: &str) -> PathBuf {
     if let Some(directory) = set(variable) {
-        assert!(
-            directory.is_dir(),
-            "{variable} is {}, which is no directory",
-            directory.display()
-        );
+        assert!(directory.is_dir(), "{variable} is {}, which is no directory", directory.display());
         return directory;
     }
     let output = Command::new(repository().join(script))
@@ -75,15 +67,7 @@ fn prepared(variable: &str, script: &str) -> PathBuf {
         .stderr(Stdio::inherit())
         .output()
         .unwrap_or_else(|error| panic!("cannot run {script}: {error}"));
-    assert!(
-        output.status.success(),
-        "{script} ended with {}; its messages are above",
-        output.status
-    );
+    assert!(output.status.success(), "{script} ended with {}; its messages are above", output.status);
     let text = String::from_utf8(output.stdout).expect("a path in UTF-8");
-    PathBuf::from(
-        text.lines()
-            .last()
-            .unwrap_or_else(|| panic!("{script} printed no directory")),
-    )
+    PathBuf::from(text.lines().last().unwrap_or_else(|| panic!("{script} printed no directory")))
 }

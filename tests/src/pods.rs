@@ -51,11 +51,7 @@ pub fn fixtures() -> Vec<Fixture> {
         .map(|entry| entry.expect("an entry").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
         .map(|path| {
-            let name = path
-                .file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let mut parts = name.splitn(4, '-');
             let (Some("spark"), Some(version), Some(role)) = (parts.next(), parts.next(), parts.next())
             else {
@@ -81,10 +77,7 @@ pub fn fixtures() -> Vec<Fixture> {
 /// # Panics
 /// When there is none.
 pub fn fixture(name: &str) -> Fixture {
-    fixtures()
-        .into_iter()
-        .find(|fixture| fixture.name == name)
-        .unwrap_or_else(|| panic!("no fixture {name}"))
+    fixtures().into_iter().find(|fixture| fixture.name == name).unwrap_or_else(|| panic!("no fixture {name}"))
 }
 
 /// The pod itself, or the first pod that the controller of a `StatefulSet` or Deployment would create. Of the

@@ -40,12 +40,7 @@ impl Process {
     /// single variables are used; `env_clear` cannot be seen from outside and is not.
     pub fn spawn(name: &str, command: &Command, stdout: Stdio, stderr: Stdio) -> Self {
         let mut wrapped = Command::new("sh");
-        wrapped
-            .arg("-c")
-            .arg(SCRIPT)
-            .arg(name)
-            .arg(command.get_program())
-            .args(command.get_args());
+        wrapped.arg("-c").arg(SCRIPT).arg(name).arg(command.get_program()).args(command.get_args());
         for (key, value) in command.get_envs() {
             match value {
                 Some(value) => wrapped.env(key, value),
@@ -62,12 +57,7 @@ impl Process {
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
         let lifeline = child.stdin.take();
-        Self {
-            name: name.to_owned(),
-            child,
-            lifeline,
-            status: None,
-        }
+        Self { name: name.to_owned(), child, lifeline, status: None }
     }
 
     /// Starts `command` with both output streams in one log file.
@@ -101,10 +91,8 @@ impl Process {
     /// The exit status, if the command has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         if self.status.is_none() {
-            self.status = self
-                .child
-                .try_wait()
-                .unwrap_or_else(|error| panic!("waiting for {}: {error}", self.name));
+            self.status =
+                self.child.try_wait().unwrap_or_else(|error| panic!("waiting for {}: {error}", self.name));
             if self.status.is_some() {
                 self.tell("quit");
             }
@@ -157,9 +145,8 @@ pub fn wait_until<T>(limit: Duration, mut question: impl FnMut() -> Option<T>) -
 
 /// The last lines of a log, for a message about why something did not start.
 pub fn tail(log: &Path, lines: usize) -> String {
-    let text = std::fs::read(log)
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .unwrap_or_default();
+    let text =
+        std::fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     let all: Vec<&str> = text.lines().collect();
     all[all.len().saturating_sub(lines)..].join("\n")
 }
@@ -167,11 +154,8 @@ pub fn tail(log: &Path, lines: usize) -> String {
 /// Whether a process with this id exists (a zombie counts as gone).
 pub fn is_alive(id: u32) -> bool {
     let stat: PathBuf = ["/proc", &id.to_string(), "stat"].iter().collect();
-    std::fs::read_to_string(stat).is_ok_and(|stat| {
-        stat.rsplit(')')
-            .next()
-            .is_some_and(|rest| !rest.trim_start().starts_with('Z'))
-    })
+    std::fs::read_to_string(stat)
+        .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with('Z')))
 }
 
 /// A command that has ended.
@@ -208,23 +192,13 @@ pub fn run(mut command: Command, stdin: &[u8], limit: Duration) -> Finished {
             let _ = child.kill();
             let _ = child.wait();
         }
-        (
-            status,
-            stdout.join().expect("a reader"),
-            stderr.join().expect("a reader"),
-        )
+        (status, stdout.join().expect("a reader"), stderr.join().expect("a reader"))
     });
     let (Some(status), stdout, stderr) = status else {
         panic!("{name} did not end within {} s: {}", limit.as_secs(), status.2)
     };
-    let status = status
-        .code()
-        .unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
-    Finished {
-        status,
-        stdout,
-        stderr,
-    }
+    let status = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
+    Finished { status, stdout, stderr }
 }
 
 fn read_all(pipe: Option<impl Read>) -> String {

@@ -70,37 +70,22 @@ impl Recorder {
             .expect("a server on the listener");
         let server = server.handle(handle.clone()).serve(router.into_make_service());
         runtime::handle().spawn(server);
-        Self {
-            address,
-            authority,
-            reviews,
-            handle,
-        }
+        Self { address, authority, reviews, handle }
     }
 
     /// How to register it under this name.
     pub fn registration(&self, name: &str) -> Registration {
-        Registration::new(
-            name,
-            &format!("https://{}/record", self.address),
-            self.authority.certificate(),
-        )
+        Registration::new(name, &format!("https://{}/record", self.address), self.authority.certificate())
     }
 
     /// All reviews so far, oldest first.
     pub fn reviews(&self) -> Vec<Value> {
-        self.reviews
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.reviews.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Forgets the reviews so far.
     pub fn clear(&self) {
-        self.reviews
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.reviews.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// The review that the API server makes of this pod, which is not kept. The recorder must be registered and in
@@ -136,10 +121,7 @@ impl Drop for Recorder {
 
 impl std::fmt::Debug for Recorder {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("Recorder")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Recorder").field("address", &self.address).finish_non_exhaustive()
     }
 }
 
@@ -162,9 +144,7 @@ fn tls(identity: &Identity, clients: Option<&Authority>) -> RustlsConfig {
     let provider = Arc::new(ring::default_provider());
     let verifier = clients.map_or_else(WebPkiClientVerifier::no_client_auth, |clients| {
         let mut roots = rustls::RootCertStore::empty();
-        roots
-            .add(CertificateDer::from(clients.der().to_vec()))
-            .expect("an authority");
+        roots.add(CertificateDer::from(clients.der().to_vec())).expect("an authority");
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
         builder.build().expect("a verifier")
     });

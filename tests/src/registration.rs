@@ -94,10 +94,7 @@ impl Registration {
     pub fn register(&self, api: &Api) -> Registered {
         let object = self.object();
         api.apply(&object);
-        Registered {
-            api: api.clone(),
-            object,
-        }
+        Registered { api: api.clone(), object }
     }
 }
 

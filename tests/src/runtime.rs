@@ -10,11 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 pub(crate) fn handle() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| {
-        Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .expect("a tokio runtime")
+        Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a tokio runtime")
     })
 }
 

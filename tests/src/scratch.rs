@@ -29,10 +29,7 @@ impl Scratch {
         if places::keep() {
             directory.disable_cleanup(true);
             eprintln!("kept: {}", directory.path().display());
-            return Self {
-                directory,
-                janitor: None,
-            };
+            return Self { directory, janitor: None };
         }
         let janitor = Command::new("sh")
             .args(["-c", JANITOR, "janitor"])
@@ -42,10 +39,7 @@ impl Scratch {
             .stderr(Stdio::null())
             .spawn()
             .expect("sh runs");
-        Self {
-            directory,
-            janitor: Some(janitor),
-        }
+        Self { directory, janitor: Some(janitor) }
     }
 
     /// Its path.

@@ -50,10 +50,7 @@ pub fn submit_driver(cluster: &Cluster, namespace: &str, settings: &[(&str, &str
     let mut all = user.settings("spark.kubernetes.authenticate.submission");
     all.extend(pairs(&[
         ("spark.submit.deployMode", "cluster"),
-        (
-            "spark.kubernetes.authenticate.driver.serviceAccountName",
-            SERVICE_ACCOUNT,
-        ),
+        ("spark.kubernetes.authenticate.driver.serviceAccountName", SERVICE_ACCOUNT),
         // Without it spark-submit waits for a pod that never runs.
         ("spark.kubernetes.submission.waitAppCompletion", "false"),
     ]));
@@ -70,12 +67,7 @@ pub fn submit_driver(cluster: &Cluster, namespace: &str, settings: &[(&str, &str
     let status = process.wait(LIMIT);
     let output = user.output();
     let status = status.unwrap_or_else(|| panic!("spark-submit did not end: {output}"));
-    Run {
-        status: status.code(),
-        output,
-        pods: user.pods("driver"),
-        took: begin.elapsed(),
-    }
+    Run { status: status.code(), output, pods: user.pods("driver"), took: begin.elapsed() }
 }
 
 /// Runs a driver on this machine that asks for `count` executors, and ends it when they are there or when it gives
@@ -102,11 +94,8 @@ pub fn client_mode_executors(
     all.extend(pairs(settings));
     // The one long-lived application among Spark's own jars: nothing to compile, and a single process to end. A
     // Python driver is two, and the second one outlives a kill of the first.
-    let application = [
-        "--class",
-        "org.apache.spark.sql.connect.service.SparkConnectServer",
-        "spark-internal",
-    ];
+    let application =
+        ["--class", "org.apache.spark.sql.connect.service.SparkConnectServer", "spark-internal"];
 
     let begin = Instant::now();
     let mut process = user.spark_submit(&all, &application);
@@ -118,16 +107,9 @@ pub fn client_mode_executors(
     // Killed, not asked to stop: a driver that stops in order deletes its executors first.
     process.kill();
     let output = user.output();
-    let Some(status) = ended else {
-        panic!("the driver made too few executors: {output}")
-    };
+    let Some(status) = ended else { panic!("the driver made too few executors: {output}") };
     let status = status.and_then(|status| status.code());
-    Run {
-        status,
-        output,
-        pods: user.pods("executor"),
-        took: begin.elapsed(),
-    }
+    Run { status, output, pods: user.pods("executor"), took: begin.elapsed() }
 }
 
 /// A Spark user of one namespace, for one run.
@@ -148,13 +130,7 @@ impl User {
         let metadata = json!({"name": SERVICE_ACCOUNT, "namespace": namespace});
         api.apply(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}));
         // The cluster role `edit` would do on a real cluster; here no controller fills it.
-        let resources = [
-            "pods",
-            "services",
-            "configmaps",
-            "secrets",
-            "persistentvolumeclaims",
-        ];
+        let resources = ["pods", "services", "configmaps", "secrets", "persistentvolumeclaims"];
         let rules = json!([{"apiGroups": [""], "resources": resources, "verbs": ["*"]},
                            {"apiGroups": ["apps"], "resources": ["statefulsets", "deployments"], "verbs": ["*"]},
                            {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["*"]}]);
@@ -193,15 +169,9 @@ impl User {
             ("spark.ui.enabled", "false"),
         ]);
         all.insert("spark.master".to_owned(), format!("k8s://{}", self.url));
-        all.insert(
-            "spark.sql.warehouse.dir".to_owned(),
-            text(&home.join("warehouse")),
-        );
+        all.insert("spark.sql.warehouse.dir".to_owned(), text(&home.join("warehouse")));
         all.insert(format!("{authentication}.caCertFile"), text(&self.authority));
-        all.insert(
-            format!("{authentication}.oauthTokenFile"),
-            text(&home.join("token")),
-        );
+        all.insert(format!("{authentication}.oauthTokenFile"), text(&home.join("token")));
         all
     }
 
@@ -216,29 +186,17 @@ impl User {
         let mut command = Command::new(places::spark_home().join("bin/spark-submit"));
         command.arg("--properties-file").arg(properties).args(application);
         command.current_dir(home).env("SPARK_HOME", places::spark_home());
-        command
-            .env("SPARK_LOCAL_IP", "127.0.0.1")
-            .env("SPARK_LOCAL_DIRS", home);
+        command.env("SPARK_LOCAL_IP", "127.0.0.1").env("SPARK_LOCAL_DIRS", home);
         // Empty, and not the directory of the token: every file in it goes into the driver's ConfigMap.
         command.env("SPARK_CONF_DIR", home.join("conf"));
         // The Kubernetes client of Spark also reads ~/.kube/config and the variables of a pod, and mixes them in.
         command.env("HOME", home);
-        for foreign in [
-            "KUBECONFIG",
-            "KUBERNETES_SERVICE_HOST",
-            "KUBERNETES_SERVICE_PORT",
-            "KUBERNETES_MASTER",
-        ] {
+        for foreign in
+            ["KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "KUBERNETES_MASTER"]
+        {
             command.env_remove(foreign);
         }
-        for proxy in [
-            "HTTP_PROXY",
-            "HTTPS_PROXY",
-            "ALL_PROXY",
-            "http_proxy",
-            "https_proxy",
-            "all_proxy",
-        ] {
+        for proxy in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
             command.env_remove(proxy);
         }
         for foreign in ["HADOOP_CONF_DIR", "YARN_CONF_DIR", "SPARK_SUBMIT_OPTS"] {
@@ -250,10 +208,7 @@ impl User {
     fn output(&self) -> String {
         let bytes = std::fs::read(self.scratch.path().join("spark.log")).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
-        text.lines()
-            .filter(|line| !line.starts_with("\tat "))
-            .collect::<Vec<_>>()
-            .join("\n")
+        text.lines().filter(|line| !line.starts_with("\tat ")).collect::<Vec<_>>().join("\n")
     }
 
     fn pods(&self, role: &str) -> Vec<Value> {
@@ -261,17 +216,10 @@ impl User {
             let labels = &pod["metadata"]["labels"];
             labels["spark-role"] == role && labels["spark-app-name"] == self.application.as_str()
         };
-        self.api
-            .list("v1", "Pod", Some(&self.namespace))
-            .into_iter()
-            .filter(ours)
-            .collect()
+        self.api.list("v1", "Pod", Some(&self.namespace)).into_iter().filter(ours).collect()
     }
 }
 
 fn pairs(settings: &[(&str, &str)]) -> BTreeMap<String, String> {
-    settings
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-        .collect()
+    settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }

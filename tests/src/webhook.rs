@@ -53,11 +53,7 @@ impl Webhook {
         let authority = Authority::new("webhook-ca");
         let (certificate, key) = authority.server("spark-injector").write(files.path(), "tls");
         command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
-        command
-            .arg("--tls-cert")
-            .arg(certificate)
-            .arg("--tls-key")
-            .arg(key);
+        command.arg("--tls-cert").arg(certificate).arg("--tls-key").arg(key);
         let mut process = Process::spawn("spark-injector", &command, Stdio::piped(), Stdio::piped());
 
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -83,20 +79,11 @@ impl Webhook {
         });
         let ready: Value = serde_json::from_str(&first).unwrap_or(Value::Null);
         let address = |name: &str| -> SocketAddr {
-            let text = ready["listening"][name]
-                .as_str()
-                .and_then(|text| text.parse().ok());
+            let text = ready["listening"][name].as_str().and_then(|text| text.parse().ok());
             text.unwrap_or_else(|| panic!("no address \"{name}\" in the first line: {first}"))
         };
         let (review, admin) = (address("review"), address("admin"));
-        Self {
-            process,
-            review,
-            admin,
-            authority,
-            log,
-            files,
-        }
+        Self { process, review, admin, authority, log, files }
     }
 
     /// The URL that the API server calls.
@@ -126,11 +113,7 @@ impl Webhook {
 
     /// A connection straight to the review port, past any API server.
     pub fn direct(&self, credential: Credential) -> Api {
-        Api::new(
-            &format!("https://{}", self.review),
-            self.authority.der(),
-            credential,
-        )
+        Api::new(&format!("https://{}", self.review), self.authority.der(), credential)
     }
 
     /// Posts one review straight to the webhook. Whoever posts many keeps one [`Webhook::direct`].
@@ -142,23 +125,15 @@ impl Webhook {
     /// GET on the admin port (`/livez`, `/readyz`, `/metrics`): status and body.
     pub fn admin(&self, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.admin).expect("the admin port answers");
-        stream
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .expect("a timeout");
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-            self.admin
-        );
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin);
         stream.write_all(request.as_bytes()).expect("a request");
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).expect("an answer");
         let text = String::from_utf8_lossy(&bytes);
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        (
-            status.unwrap_or_else(|| panic!("no HTTP answer: {head}")),
-            body.to_owned(),
-        )
+        (status.unwrap_or_else(|| panic!("no HTTP answer: {head}")), body.to_owned())
     }
 
     /// The metrics, as text.
@@ -177,9 +152,8 @@ impl Webhook {
     /// When none comes within 10 s, with what came instead.
     #[track_caller]
     pub fn wait_for_log(&self, text: &str) -> String {
-        let found = wait_until(Duration::from_secs(10), || {
-            self.log().into_iter().find(|line| line.contains(text))
-        });
+        let found =
+            wait_until(Duration::from_secs(10), || self.log().into_iter().find(|line| line.contains(text)));
         found.unwrap_or_else(|| panic!("no line with {text:?} in:\n{}", self.log().join("\n")))
     }
 
@@ -194,8 +168,6 @@ impl Webhook {
     /// When it is still there after 30 s.
     pub fn stop(&mut self) -> ExitStatus {
         self.terminate();
-        self.process
-            .wait(STOP)
-            .unwrap_or_else(|| panic!("still running: {}", self.log().join("\n")))
+        self.process.wait(STOP).unwrap_or_else(|| panic!("still running: {}", self.log().join("\n")))
     }
 }

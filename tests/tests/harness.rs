@@ -49,9 +49,7 @@ fn users_have_only_what_they_were_given() {
     let refusal = by_token.get(pods);
     assert_eq!(refusal.status, 403);
     assert!(
-        refusal
-            .message()
-            .contains("system:serviceaccount:harness-rbac:default"),
+        refusal.message().contains("system:serviceaccount:harness-rbac:default"),
         "{}",
         refusal.message()
     );
@@ -61,39 +59,23 @@ fn users_have_only_what_they_were_given() {
 fn kubectl_works_with_the_kubeconfig() {
     let output = Cluster::shared().kubectl(&["version", "-o", "json"]);
     let versions: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!(
-        versions["serverVersion"]["gitVersion"],
-        versions["clientVersion"]["gitVersion"]
-    );
+    assert_eq!(versions["serverVersion"]["gitVersion"], versions["clientVersion"]["gitVersion"]);
 }
 
 #[test]
 fn the_recorder_sees_what_the_api_server_sends() {
     let api = Cluster::shared().admin();
     let scope = ("harness/recorder", "yes");
-    api.create_namespace(
-        &Namespace::new("harness-recorder")
-            .opted_in()
-            .label(scope.0, scope.1),
-    );
+    api.create_namespace(&Namespace::new("harness-recorder").opted_in().label(scope.0, scope.1));
     let recorder = Recorder::start();
-    let registered = recorder
-        .registration("harness-recorder")
-        .only(scope.0, scope.1)
-        .register(api);
+    let registered = recorder.registration("harness-recorder").only(scope.0, scope.1).register(api);
     registered.wait_for("harness-recorder", |_| !recorder.reviews().is_empty());
 
-    let review = recorder.review_of(
-        api,
-        &fixture("spark-4.3.0-driver").pod_as_default("harness-recorder"),
-    );
+    let review = recorder.review_of(api, &fixture("spark-4.3.0-driver").pod_as_default("harness-recorder"));
     let request = &review["request"];
     assert_eq!(request["dryRun"], true);
     assert_eq!(request["operation"], "CREATE");
-    assert!(
-        request["object"]["metadata"]["managedFields"].is_array(),
-        "{request}"
-    );
+    assert!(request["object"]["metadata"]["managedFields"].is_array(), "{request}");
     assert_eq!(request["object"]["spec"]["priority"], 0);
     let mounts = &request["object"]["spec"]["containers"][0]["volumeMounts"];
     assert!(mounts.to_string().contains("kube-api-access-"), "{mounts}");
@@ -101,10 +83,7 @@ fn the_recorder_sees_what_the_api_server_sends() {
     let warned = api.dry_run(&json!({"apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": "w", "namespace": "harness-recorder"},
         "spec": {"containers": [{"name": "c", "image": "i", "unknownField": 1}]}}));
-    assert_eq!(
-        warned.warnings,
-        [r#"unknown field "spec.containers[0].unknownField""#]
-    );
+    assert_eq!(warned.warnings, [r#"unknown field "spec.containers[0].unknownField""#]);
 
     // Named by a fixture; without it, the API server refuses before it asks any webhook.
     api.apply_priority_class("batch-high", 1000);
@@ -122,10 +101,7 @@ fn the_recorder_sees_what_the_api_server_sends() {
         }
     }
     // Spark 2.4 adds the user's spark-local-dir-1 volume a second time; no webhook makes such a pod valid.
-    assert_eq!(
-        refused,
-        ["spark-2.4.8-driver-kitchen", "spark-2.4.8-executor-kitchen"]
-    );
+    assert_eq!(refused, ["spark-2.4.8-driver-kitchen", "spark-2.4.8-executor-kitchen"]);
 }
 
 #[test]
@@ -134,10 +110,7 @@ fn a_webhook_that_is_gone_refuses_in_its_name() {
     let scope = ("harness/gone", "yes");
     api.create_namespace(&Namespace::new("harness-gone").opted_in().label(scope.0, scope.1));
     let recorder = Recorder::start();
-    let registered = recorder
-        .registration("harness-gone")
-        .only(scope.0, scope.1)
-        .register(api);
+    let registered = recorder.registration("harness-gone").only(scope.0, scope.1).register(api);
     drop(recorder);
     registered.wait("harness-gone");
     let reply = api.create(&plain_pod("harness-gone", "one"));
@@ -152,13 +125,8 @@ fn a_recorder_can_patch() {
     api.create_namespace(&Namespace::new("harness-patch").opted_in().label(scope.0, scope.1));
     let patch = json!([{"op": "add", "path": "/metadata/annotations", "value": {"patched": "yes"}}]);
     let recorder = Recorder::start_with(move |_| Some(patch.clone()));
-    let registered = recorder
-        .registration("harness-patch")
-        .only(scope.0, scope.1)
-        .register(api);
-    registered.wait_for("harness-patch", |reply| {
-        reply.body["metadata"]["annotations"]["patched"] == "yes"
-    });
+    let registered = recorder.registration("harness-patch").only(scope.0, scope.1).register(api);
+    registered.wait_for("harness-patch", |reply| reply.body["metadata"]["annotations"]["patched"] == "yes");
 }
 
 #[test]
@@ -187,10 +155,8 @@ fn the_environment_is_resolved_as_a_kubelet_does() {
         ("cfg_region", "eu"),
         ("etl.keytab", "a2V5dGFi"),
     ];
-    let seen: Vec<(&str, &str)> = environment
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect();
+    let seen: Vec<(&str, &str)> =
+        environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     assert_eq!(seen, expected);
     let error = kubelet::environment(&pod, "main", [].as_slice()).expect_err("nothing is there");
     assert_eq!(error, "configmap \"settings\" not found");
@@ -212,18 +178,14 @@ fn options_take_effect_and_nothing_stays_behind() {
     let pod = api.create(&plain_pod("team-a", "one")).expect(201);
     assert_eq!(pod["spec"]["nodeSelector"], json!({"pool": "a"}));
     let audited = |event: &Value| event["objectRef"]["resource"] == "pods" && event["verb"] == "create";
-    let found = wait_until(Duration::from_secs(5), || {
-        cluster.audit_log().into_iter().find(audited)
-    });
+    let found = wait_until(Duration::from_secs(5), || cluster.audit_log().into_iter().find(audited));
     assert_eq!(found.expect("an audit event")["responseStatus"]["code"], 201);
 
     // The API server reaches this one only if it shows its certificate.
     api.create_namespace(&Namespace::new("team-b").opted_in());
     let recorder = Recorder::start_for(cluster.authority());
     let registered = recorder.registration("identified").register(api);
-    registered.wait_for("team-b", |reply| {
-        reply.status == 201 && !recorder.reviews().is_empty()
-    });
+    registered.wait_for("team-b", |reply| reply.status == 201 && !recorder.reviews().is_empty());
     drop(registered);
 
     let (ids, directory) = (cluster.process_ids(), cluster.directory().to_path_buf());

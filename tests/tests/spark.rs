@@ -10,11 +10,7 @@ use serde_json::json;
 fn spark_submit_makes_a_driver_pod() {
     let cluster = Cluster::shared();
     cluster.admin().create_namespace(&Namespace::new("spark-driver"));
-    let run = submit_driver(
-        cluster,
-        "spark-driver",
-        &[("spark.kubernetes.driver.label.team", "a")],
-    );
+    let run = submit_driver(cluster, "spark-driver", &[("spark.kubernetes.driver.label.team", "a")]);
     eprintln!("spark-submit took {:.1} s", run.took.as_secs_f64());
     assert_eq!(run.status, Some(0), "{}", run.output);
     assert_eq!(run.pods.len(), 1, "{}", run.output);
@@ -35,19 +31,13 @@ fn a_refused_driver_is_reported() {
                       "metadata": {"name": "small", "namespace": "spark-refused"}, "spec": {"limits": [limit]}}));
     let run = submit_driver(cluster, "spark-refused", &[]);
     assert_eq!((run.status, run.pods.len()), (Some(1), 0), "{}", run.output);
-    assert!(
-        run.output.contains("maximum memory usage per Container is 512Mi"),
-        "{}",
-        run.output
-    );
+    assert!(run.output.contains("maximum memory usage per Container is 512Mi"), "{}", run.output);
 }
 
 #[test]
 fn a_client_mode_driver_makes_executor_pods() {
     let cluster = Cluster::shared();
-    cluster
-        .admin()
-        .create_namespace(&Namespace::new("spark-executors"));
+    cluster.admin().create_namespace(&Namespace::new("spark-executors"));
     let run = client_mode_executors(cluster, "spark-executors", 2, &[]);
     eprintln!("two executors took {:.1} s", run.took.as_secs_f64());
     assert_eq!(run.status, None, "{}", run.output);
