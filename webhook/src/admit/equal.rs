@@ -27,6 +27,9 @@ pub fn same(kind: Kind, ours: &Value, theirs: &Value) -> bool {
     if ours == theirs {
         return true;
     }
+    if kind == Kind::Plain && differ_in_text(ours, theirs) {
+        return false;
+    }
     let mut ours = ours.clone();
     let mut theirs = theirs.clone();
     match kind {
@@ -38,6 +41,14 @@ pub fn same(kind: Kind, ours: &Value, theirs: &Value) -> bool {
         normalise(kind, value);
     }
     ours == theirs
+}
+
+/// Whether a text stands in both and is not the same: no default can mend that, and most neighbours in a list differ so.
+fn differ_in_text(ours: &Value, theirs: &Value) -> bool {
+    ours.as_object().into_iter().flatten().any(|(key, ours)| {
+        let theirs = theirs.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+        ours.as_str().filter(|text| !text.is_empty()).zip(theirs).is_some_and(|(ours, theirs)| ours != theirs)
+    })
 }
 
 /// Fills in what the API server would, and drops what means the same as absent.

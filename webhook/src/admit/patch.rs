@@ -105,7 +105,13 @@ impl<'p> Patch<'p> {
             sink.text("{\"op\":\"");
             sink.text(operation.verb);
             sink.text("\",\"path\":");
-            sink.text(&quote(&operation.path));
+            if is_plain(&operation.path) {
+                sink.text("\"");
+                sink.text(&operation.path);
+                sink.text("\"");
+            } else {
+                sink.text(&quote(&operation.path));
+            }
             if !operation.value.is_empty() {
                 sink.text(",\"value\":");
                 for piece in &operation.value {
@@ -242,5 +248,10 @@ pub fn pointer(parent: &str, key: &str) -> String {
 
 /// Text as a JSON string.
 pub fn quote(text: &str) -> String {
-    Value::from(text).to_string()
+    if is_plain(text) { format!("\"{text}\"") } else { Value::from(text).to_string() }
+}
+
+/// Whether text stands in a JSON string as it is.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\')
 }

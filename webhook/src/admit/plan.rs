@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::patch::Fragment;
 use crate::api::Role;
@@ -299,14 +299,12 @@ pub struct FilesPlan {
 /// One disk for Spark's local directories.
 #[derive(Clone, Debug)]
 pub struct LocalDirPlan {
-    /// Fields of the volume source: `hostPath: {…}`.
-    pub source: Map<String, Value>,
-    /// Name of the volume, where Spark did not ask for so many directories itself.
-    pub volume: String,
-    /// Where that volume is mounted.
-    pub path: String,
-    /// Who asked for it.
-    pub origin: Origin,
+    /// Fields of the volume source, by name: `hostPath`.
+    pub source: Keyed,
+    /// The volume, by name, where Spark did not ask for so many directories itself.
+    pub volume: Item,
+    /// Its mount, by cleaned path.
+    pub mount: Item,
 }
 
 /// The node selector of a namespace: its annotation, else its profile's default.

@@ -233,13 +233,6 @@ pub(super) struct Mount<'a> {
     pub read_only: Option<bool>,
 }
 
-impl Mount<'_> {
-    /// The path without a trailing or doubled slash, as it is compared.
-    pub(super) fn path(&self) -> String {
-        clean_path(self.mount_path.as_deref().unwrap_or_default())
-    }
-}
-
 impl<'a> Pod<'a> {
     /// Name, or the prefix from which the API server will make one.
     pub(super) fn display_name(&self) -> &str {
@@ -275,16 +268,20 @@ pub(super) fn value_of(raw: Option<&RawValue>) -> Value {
 }
 
 /// A path as the API server's validation and the runtime compare it: no `.`, no doubled or trailing slash.
-pub fn clean_path(path: &str) -> String {
+pub fn clean_path(path: &str) -> Cow<'_, str> {
+    let is_part = |part: &&str| !part.is_empty() && *part != ".";
+    if path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(|part| is_part(&part))) {
+        return path.into();
+    }
     let mut cleaned = String::with_capacity(path.len());
-    for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
+    for part in path.split('/').filter(is_part) {
         cleaned.push('/');
         cleaned.push_str(part);
     }
     if cleaned.is_empty() {
         cleaned.push('/');
     }
-    cleaned
+    cleaned.into()
 }
 
 /// Whether a cleaned path lies strictly below another one.

@@ -82,20 +82,23 @@ pub(super) fn decode(body: &[u8]) -> Result<Request<'_>, String> {
     if body.is_empty() {
         return Err("the body is empty; send an AdmissionReview".to_owned());
     }
-    match serde_json::from_slice::<Review<'_, Pod<'_>>>(body) {
+    // Checked once and fast; otherwise every string would be checked on its own.
+    let body = std::str::from_utf8(body)
+        .map_err(|error| format!("the body is not JSON: byte {} is not UTF-8", error.valid_up_to()))?;
+    match serde_json::from_str::<Review<'_, Pod<'_>>>(body) {
         Ok(review) => opened(review),
         Err(error) => decode_without_object(body, &error),
     }
 }
 
 /// The object does not decode as a pod: either it is none, and none of our business, or the body is broken.
-fn decode_without_object<'a>(body: &'a [u8], error: &serde_json::Error) -> Result<Request<'a>, String> {
+fn decode_without_object<'a>(body: &'a str, error: &serde_json::Error) -> Result<Request<'a>, String> {
     // Position only: the text of an error of serde_json may quote the value that it stumbled over.
     let at = format!("line {}, column {}", error.line(), error.column());
     if error.is_syntax() || error.is_eof() {
         return Err(format!("the body is not JSON, or is cut off, at {at}"));
     }
-    let review: Review<'a, IgnoredAny> = serde_json::from_slice(body)
+    let review: Review<'a, IgnoredAny> = serde_json::from_str(body)
         .map_err(|_| format!("the body is not an AdmissionReview of {API_VERSION}: wrong type at {at}"))?;
     let Request { uid, kind, resource, sub_resource, name, namespace, operation, dry_run, object } =
         opened(review)?;

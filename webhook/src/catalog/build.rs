@@ -68,7 +68,7 @@ impl Builder<'_> {
         let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
         let templates = overlay.spark.mounts.iter().map(|item| (item.key.as_str(), &item.origin));
         let files = self.payload.of(role).map(|mount| (mount.path.as_str(), &mount.origin));
-        let disks = self.composed.local_dirs.iter().map(|dir| (dir.path.as_str(), &dir.origin));
+        let disks = self.composed.local_dirs.iter().map(|dir| (dir.mount.key.as_str(), &dir.mount.origin));
         for (path, origin) in templates.chain(files).chain(disks) {
             if let Some(other) = taken.insert(path, origin) {
                 report.at(origin.to_string(), format!("{path:?} is where {other} mounts something else"));
@@ -80,7 +80,7 @@ impl Builder<'_> {
         let mounts: Vec<&EncodedMount> = self.payload.of(role).collect();
         let origin = Arc::clone(&mounts.first()?.origin);
         let mut layout =
-            Layout::of(&mounts, overlay, self.composed.local_dirs.iter().map(|dir| dir.path.as_str()));
+            Layout::of(&mounts, overlay, self.composed.local_dirs.iter().map(|dir| dir.mount.key.as_str()));
         layout.check_inside_overlay(overlay, report);
         let points = layout.mount_points(report);
         let manifest = Manifest {

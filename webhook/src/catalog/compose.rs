@@ -11,10 +11,12 @@ use super::parse::{Parsed, subject};
 use super::report::Report;
 use super::template::{self, check_mount_path};
 use crate::admit::clean_path;
-use crate::admit::plan::{Enforced, Item, LocalDirPlan, Origin, Overlay, Whitelist};
+use crate::admit::plan::{Enforced, Item, Keyed, LocalDirPlan, Origin, Overlay, Whitelist};
+use crate::api::names::OBJECT_PREFIX;
 use crate::api::template::Template;
 use crate::api::{
-    Delivery, FilesEntry, Mode, NodeSelectorPolicy, Overlay as Written, PullSecretSource, Role, Variant,
+    Delivery, FilesEntry, LocalDir, Mode, NodeSelectorPolicy, Overlay as Written, PullSecretSource, Role,
+    Variant,
 };
 
 /// A profile with all that it extends.
@@ -70,7 +72,7 @@ pub(super) struct ComposedFiles {
 impl ComposedFiles {
     /// The path by which entries are compared.
     pub(super) fn mount_path(&self) -> String {
-        clean_path(&self.entry.mount_path)
+        clean_path(&self.entry.mount_path).into_owned()
     }
 }
 
@@ -369,12 +371,7 @@ impl Layer<'_> {
             if let Err(message) = check_mount_path(&mount_path) {
                 self.report.at(format!("{path}.mountPath"), message);
             }
-            dirs.push(LocalDirPlan {
-                source: dir.source.clone(),
-                volume: format!("spark-injector-local-dir-{index}"),
-                path: clean_path(&mount_path),
-                origin: self.origin(&path),
-            });
+            dirs.push(local_dir(index, dir, &clean_path(&mount_path), &self.origin(&path)));
         }
         if !dirs.is_empty() {
             composed.local_dirs = dirs;
@@ -393,5 +390,21 @@ impl Layer<'_> {
                 );
             }
         }
+    }
+}
+
+fn local_dir(index: usize, dir: &LocalDir, mount_path: &str, origin: &Origin) -> LocalDirPlan {
+    let name = format!("{OBJECT_PREFIX}local-dir-{index}");
+    let mut volume = dir.source.clone();
+    volume.insert("name".to_owned(), name.clone().into());
+    let mount = serde_json::json!({ "mountPath": mount_path, "name": name });
+    let mut source = Keyed::default();
+    for (kind, value) in &dir.source {
+        source.put(Item::new(kind, value.clone(), origin));
+    }
+    LocalDirPlan {
+        source,
+        volume: Item::new(name, volume.into(), origin),
+        mount: Item::new(mount_path, mount, origin),
     }
 }

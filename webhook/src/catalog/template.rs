@@ -318,7 +318,7 @@ impl Reader<'_> {
                 self.report.at(at_path, message);
                 continue;
             }
-            let key = clean_path(mount_path);
+            let key = clean_path(mount_path).into_owned();
             if mounts.get(&key).is_some() {
                 self.report.at(at_path, format!("{mount_path:?} is mounted twice"));
                 continue;

@@ -1,12 +1,14 @@
 //! Init containers and sidecars. Ours is the first init container; the order of the pod's own never changes.
 
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::{Action, Denial, Merge};
 use crate::admit::equal::{Kind, same};
 use crate::admit::patch::{ListEdit, Piece};
-use crate::admit::plan::FilesPlan;
-use crate::admit::pod::{Named, value_of};
+use crate::admit::plan::{FilesPlan, Keyed};
+use crate::admit::pod::Named;
 use crate::api::names::INIT_CONTAINER;
 
 /// The user of Apache's Spark images.
@@ -25,7 +27,7 @@ fn init_containers(merge: &mut Merge<'_>) -> Result<(), Denial> {
     // Where the next one goes: behind the last of ours that is there already, moved by another webhook or not.
     let mut next = 0;
     if let Some(files) = &plan.files {
-        let security = security_context(merge).to_string();
+        let security = security_context(merge);
         match position(known, INIT_CONTAINER) {
             None => {
                 inserted.push((0, pieces(files, security)));
@@ -117,32 +119,47 @@ fn pieces(files: &FilesPlan, security: String) -> Vec<Piece<'_>> {
     ]
 }
 
-/// What Pod Security `restricted` asks for, as the user who reads the files.
-fn security_context(merge: &Merge<'_>) -> Value {
-    let overlay = &merge.plan.overlay;
-    let container = value_of(merge.target.spark.security_context);
-    let pod = value_of(merge.target.spec.security_context);
-    let own = |context: &Value, key: &str| context.get(key).and_then(Value::as_u64);
-    let wanted = |key: &str| overlay.spark.security.get(key).and_then(|item| item.value.as_u64());
-    let in_container = |key: &str| own(&container, key).or_else(|| wanted(key));
-    let user = in_container("runAsUser")
-        .or_else(|| own(&pod, "runAsUser"))
-        .or_else(|| overlay.pod_security.get("runAsUser").and_then(|item| item.value.as_u64()))
-        // Root may read whatever another user wrote, and must not be the user of a container that is to be non-root.
-        .filter(|user| *user != 0)
-        .unwrap_or(SPARK_USER);
-    let mut context = json!({
-        "allowPrivilegeEscalation": false,
-        "capabilities": { "drop": ["ALL"] },
-        "readOnlyRootFilesystem": true,
-        "runAsNonRoot": true,
-        "runAsUser": user,
-        "seccompProfile": { "type": "RuntimeDefault" },
-    });
-    if let (Some(group), Some(map)) = (in_container("runAsGroup"), context.as_object_mut()) {
-        map.insert("runAsGroup".to_owned(), group.into());
+/// Who a security context says that runs.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Identity {
+    run_as_user: Option<u64>,
+    run_as_group: Option<u64>,
+}
+
+impl Identity {
+    /// A pod's own; what does not decode is the API server's to refuse.
+    fn own(context: Option<&RawValue>) -> Self {
+        context.and_then(|context| serde_json::from_str(context.get()).ok()).unwrap_or_default()
     }
-    context
+
+    fn wanted(context: &Keyed) -> Self {
+        let number = |key: &str| context.get(key).and_then(|item| item.value.as_u64());
+        Self { run_as_user: number("runAsUser"), run_as_group: number("runAsGroup") }
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self {
+            run_as_user: self.run_as_user.or(other.run_as_user),
+            run_as_group: self.run_as_group.or(other.run_as_group),
+        }
+    }
+}
+
+/// What Pod Security `restricted` asks for, as the user who reads the files.
+fn security_context(merge: &Merge<'_>) -> String {
+    let overlay = &merge.plan.overlay;
+    let container = Identity::own(merge.target.spark.security_context);
+    let container = container.or(Identity::wanted(&overlay.spark.security));
+    let pod = Identity::own(merge.target.spec.security_context).or(Identity::wanted(&overlay.pod_security));
+    // Root may read whatever another user wrote, and must not be the user of a container that is to be non-root.
+    let user = container.or(pod).run_as_user.filter(|user| *user != 0).unwrap_or(SPARK_USER);
+    // The pod's own group holds for our container as well.
+    let group = container.run_as_group.map(|group| format!(",\"runAsGroup\":{group}")).unwrap_or_default();
+    format!(
+        "{{\"allowPrivilegeEscalation\":false,\"capabilities\":{{\"drop\":[\"ALL\"]}},\"readOnlyRootFilesystem\":true,\
+         \"runAsNonRoot\":true,\"runAsUser\":{user},\"seccompProfile\":{{\"type\":\"RuntimeDefault\"}}{group}}}"
+    )
 }
 
 fn sidecars(merge: &mut Merge<'_>) -> Result<(), Denial> {

@@ -9,7 +9,7 @@ use super::mounts::Added;
 use super::{Action, Denial, Merge};
 use crate::admit::patch::quote;
 use crate::admit::plan::LocalDirPlan;
-use crate::admit::pod::{Mount, Volume, value_of};
+use crate::admit::pod::{Volume, value_of};
 use crate::api::names::{LOCAL_DIR_PREFIX, LOCAL_DIRS_VARIABLE};
 
 pub(super) fn local_dirs(merge: &mut Merge<'_>) -> Result<(), Denial> {
@@ -40,33 +40,26 @@ fn is_local_dir(volume: &Volume<'_>) -> bool {
     volume.name.as_deref().is_some_and(|name| name.starts_with(LOCAL_DIR_PREFIX))
 }
 
-/// The volume that Spark would have been given.
-fn volume_json(name: &str, dir: &LocalDirPlan) -> Value {
-    let mut volume = dir.source.clone();
-    volume.insert("name".to_owned(), name.into());
-    Value::Object(volume)
-}
-
 fn replace_source<'a>(merge: &mut Merge<'a>, dir: &'a LocalDirPlan, index: usize, volume: &'a Volume<'a>) {
-    let name = volume.name.as_deref().unwrap_or_default();
-    let wants_empty_dir = dir.source.contains_key("emptyDir");
+    let wants_empty_dir = dir.source.get("emptyDir").is_some();
     // An emptyDir is not the disk that we would have put there: no need to look at it as a whole.
     let differs = volume.empty_dir.is_some() && !wants_empty_dir;
-    let action = if !differs && merge.has_source(index, &volume_json(name, dir)) {
+    let action = if !differs && merge.has_source(index, &dir.source) {
         Action::Unchanged
     } else if is_default_empty_dir(volume) {
         // The source alone: a field of the volume that nobody knows yet stays.
         if !wants_empty_dir {
             merge.patch.remove(format!("/spec/volumes/{index}/emptyDir"));
         }
-        for (kind, source) in &dir.source {
-            merge.patch.add(format!("/spec/volumes/{index}/{kind}"), source.to_string());
+        for source in &dir.source {
+            merge.patch.add(format!("/spec/volumes/{index}/{}", source.key), &*source.json);
         }
         Action::Replaced
     } else {
         Action::Kept
     };
-    merge.note_value(action, "local directory", name, "", &dir.origin);
+    let name = volume.name.as_deref().unwrap_or_default();
+    merge.note_value(action, "local directory", name, "", &dir.volume.origin);
 }
 
 /// What Spark makes where nobody asked for anything. `spark.kubernetes.local.dirs.tmpfs` sets a medium: a choice.
@@ -77,36 +70,35 @@ fn is_default_empty_dir(volume: &Volume<'_>) -> bool {
 
 /// Whether the directory is ours, or the pod has something else at its path.
 fn add_directory<'a>(merge: &mut Merge<'a>, dir: &'a LocalDirPlan) -> Result<bool, Denial> {
-    let own_mount = |mount: &&Mount<'_>| mount.path() == dir.path;
-    let mounted = merge.target.spark.volume_mounts.as_deref().unwrap_or_default().iter().find(own_mount);
-    if mounted.is_some_and(|mount| mount.name.as_deref() != Some(dir.volume.as_str())) {
-        merge.note_value(Action::Kept, "local directory", &dir.path, "", &dir.origin);
+    let LocalDirPlan { volume, mount, .. } = dir;
+    let mounted = merge.own_mounts.iter().find(|own| own.path == mount.key);
+    let is_mounted = mounted.is_some();
+    if mounted.is_some_and(|own| own.volume != volume.key) {
+        merge.note_value(Action::Kept, "local directory", &mount.key, "", &mount.origin);
         return Ok(false);
     }
-    let ours = volume_json(&dir.volume, dir);
     let mut action = Action::Unchanged;
-    match merge.volume_index(&dir.volume) {
+    match merge.volume_index(&volume.key) {
         None => {
-            merge.volumes.push(&mut merge.patch, ours.to_string());
+            merge.volumes.push(&mut merge.patch, &*volume.json);
             action = Action::Added;
         }
-        Some(index) if merge.is_same_volume(index, &ours) => {}
-        Some(_) => return Err(merge.other_volume(&dir.volume, &dir.origin)),
+        Some(index) if merge.is_same_volume(index, &volume.value) => {}
+        Some(_) => return Err(merge.other_volume(&volume.key, &volume.origin)),
     }
-    if mounted.is_none() {
-        let mount = format!("{{\"mountPath\":{},\"name\":{}}}", quote(&dir.path), quote(&dir.volume));
-        merge.mounts.push(&mut merge.patch, mount);
-        merge.added_mounts.push(Added::own(&dir.path, &dir.volume, &dir.origin));
+    if !is_mounted {
+        merge.mounts.push(&mut merge.patch, &*mount.json);
+        merge.added_mounts.push(Added::own(&mount.key, &volume.key, &mount.origin));
         action = Action::Added;
     }
-    merge.note_value(action, "local directory", &dir.path, "", &dir.origin);
+    merge.note_value(action, "local directory", &mount.key, "", &mount.origin);
     Ok(true)
 }
 
 /// Names the further directories in Spark's own variable.
 fn announce<'a>(merge: &mut Merge<'a>, added: &[&'a LocalDirPlan]) {
-    let Some(origin) = added.first().map(|dir| &*dir.origin) else { return };
-    let paths: Vec<&str> = added.iter().map(|dir| dir.path.as_str()).collect();
+    let Some(origin) = added.first().map(|dir| &*dir.mount.origin) else { return };
+    let paths: Vec<&str> = added.iter().map(|dir| dir.mount.key.as_str()).collect();
     let own = merge.target.spark.env.as_deref().unwrap_or_default();
     // Of several entries the last one counts in the container.
     let variable = own

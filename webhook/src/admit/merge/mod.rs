@@ -145,6 +145,8 @@ struct Merge<'a> {
     mounts: ListEdit<'a>,
     env: ListEdit<'a>,
     notes: Vec<NoteRef<'a>>,
+    /// The pod's own mounts in the Spark container.
+    own_mounts: Vec<mounts::Own<'a>>,
     /// Cleaned paths of the mounts that were added, and whether they are files of ours.
     added_mounts: Vec<mounts::Added<'a>>,
 }
@@ -192,6 +194,7 @@ pub(super) fn merge<'a>(
         mounts: ListEdit::new(format!("{spark}/volumeMounts"), target.spark.volume_mounts.is_some()),
         env: ListEdit::new(format!("{spark}/env"), target.spark.env.is_some()),
         notes: Vec::with_capacity(32),
+        own_mounts: mounts::own(target.spark),
         added_mounts: Vec::new(),
     };
     for rule in RULES {

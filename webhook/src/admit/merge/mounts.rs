@@ -4,10 +4,34 @@
 //! would fail to start with a message that nobody understands. So: what we know to fail is refused here, with both
 //! paths; what lies inside one of our own mounts gets its mount point from init-sync.
 
+use std::borrow::Cow;
+
 use super::{Action, Denial, Merge};
 use crate::admit::plan::{Item, Plan};
-use crate::admit::pod::{Mount, Volume, is_below};
+use crate::admit::pod::{Container, Mount, Volume, clean_path, is_below};
 use crate::api::names::FILES_VOLUME;
+
+/// A mount that the pod brings.
+#[derive(Debug)]
+pub(super) struct Own<'a> {
+    /// Cleaned path.
+    pub(super) path: Cow<'a, str>,
+    /// Name of the volume.
+    pub(super) volume: &'a str,
+    sub_path: &'a str,
+    read_only: bool,
+}
+
+/// The mounts that the pod brings in its Spark container.
+pub(super) fn own<'a>(spark: &'a Container<'a>) -> Vec<Own<'a>> {
+    let own = |mount: &'a Mount<'a>| Own {
+        path: clean_path(mount.mount_path.as_deref().unwrap_or_default()),
+        volume: mount.name.as_deref().unwrap_or_default(),
+        sub_path: mount.sub_path.as_deref().unwrap_or_default(),
+        read_only: mount.read_only.unwrap_or_default(),
+    };
+    spark.volume_mounts.iter().flatten().map(own).collect()
+}
 
 /// A mount that this patch adds.
 #[derive(Debug)]
@@ -51,27 +75,26 @@ fn text_of<'v>(item: &'v Item, key: &str) -> &'v str {
 
 pub(super) fn mounts(merge: &mut Merge<'_>) -> Result<(), Denial> {
     let plan = merge.plan;
-    let own = merge.target.spark.volume_mounts.as_deref().unwrap_or_default();
     let of_files = plan.files.iter().flat_map(|files| &files.mounts);
     for item in plan.overlay.spark.mounts.iter().chain(of_files) {
-        match own.iter().find(|mount| mount.path() == item.key) {
+        match merge.own_mounts.iter().find(|own| own.path == item.key) {
             None => {
                 merge.mounts.push(&mut merge.patch, &*item.json);
                 let read_only = is_read_only(item) || has_read_only_source(plan, volume_of(item));
                 merge.added_mounts.push(Added::of(item, read_only));
                 merge.note(Action::Added, "mount", item);
             }
-            Some(mount) if is_equal(mount, item) => merge.note(Action::Unchanged, "mount", item),
+            Some(own) if is_equal(own, item) => merge.note(Action::Unchanged, "mount", item),
             Some(_) => merge.differs("volumeMounts", "mount", item)?,
         }
     }
-    check_nesting(merge, own)
+    check_nesting(merge)
 }
 
-fn is_equal(mount: &Mount<'_>, item: &Item) -> bool {
-    mount.name.as_deref() == Some(volume_of(item))
-        && mount.sub_path.as_deref().unwrap_or_default() == text_of(item, "subPath")
-        && mount.read_only.unwrap_or_default() == is_read_only(item)
+fn is_equal(own: &Own<'_>, item: &Item) -> bool {
+    own.volume == volume_of(item)
+        && own.sub_path == text_of(item, "subPath")
+        && own.read_only == is_read_only(item)
 }
 
 /// A mount around another one, whoever it belongs to.
@@ -84,13 +107,12 @@ struct Outer<'o> {
 }
 
 /// Refuses a mount point that the runtime could not make, where we are one of the two.
-fn check_nesting(merge: &Merge<'_>, own: &[Mount<'_>]) -> Result<(), Denial> {
-    let own: Vec<(String, &Mount<'_>)> = own.iter().map(|mount| (mount.path(), mount)).collect();
+fn check_nesting(merge: &Merge<'_>) -> Result<(), Denial> {
     for added in &merge.added_mounts {
-        let of_pod = own.iter().map(|(path, mount)| Outer {
-            path,
-            volume: mount.name.as_deref().unwrap_or_default(),
-            read_only: mount.read_only.unwrap_or_default(),
+        let of_pod = merge.own_mounts.iter().map(|own| Outer {
+            path: &own.path,
+            volume: own.volume,
+            read_only: own.read_only,
             owner: "the pod's own",
         });
         let of_profile = merge.added_mounts.iter().map(|outer| Outer {
@@ -105,7 +127,7 @@ fn check_nesting(merge: &Merge<'_>, own: &[Mount<'_>]) -> Result<(), Denial> {
             check_ours_inside(merge, added, &outer)?;
         }
         if added.volume == FILES_VOLUME || added.read_only {
-            check_own_inside(merge, added, &own)?;
+            check_own_inside(merge, added)?;
         }
     }
     Ok(())
@@ -137,23 +159,20 @@ fn check_ours_inside(merge: &Merge<'_>, added: &Added<'_>, outer: &Outer<'_>) ->
 }
 
 /// The pod's inside ours.
-fn check_own_inside(
-    merge: &Merge<'_>,
-    added: &Added<'_>,
-    own: &[(String, &Mount<'_>)],
-) -> Result<(), Denial> {
-    for (inner, mount) in own.iter().filter(|(path, _)| is_below(path, added.path)) {
-        let closer = |path: &str| is_below(inner, path) && is_below(path, added.path);
-        let shielded = own.iter().any(|(path, _)| closer(path))
+fn check_own_inside(merge: &Merge<'_>, added: &Added<'_>) -> Result<(), Denial> {
+    for inner in merge.own_mounts.iter().filter(|own| is_below(&own.path, added.path)) {
+        let closer = |path: &str| is_below(&inner.path, path) && is_below(path, added.path);
+        let shielded = merge.own_mounts.iter().any(|own| closer(&own.path))
             || merge.added_mounts.iter().any(|other| closer(other.path));
-        if shielded || is_mount_point(merge, inner) {
+        if shielded || is_mount_point(merge, &inner.path) {
             continue;
         }
         return Err(Denial::unprocessable(
             "nested_mount",
             format!(
-                "the pod mounts volume {} at {inner}, inside {} which {} mounts read-only at {}; mount it elsewhere or ask the owner of profile {}",
-                mount.name.as_deref().unwrap_or_default(),
+                "the pod mounts volume {} at {}, inside {} which {} mounts read-only at {}; mount it elsewhere or ask the owner of profile {}",
+                inner.volume,
+                inner.path,
                 describe(added),
                 added.origin,
                 added.path,

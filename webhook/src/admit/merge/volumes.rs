@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Action, Denial, Merge};
 use crate::admit::equal::{Kind, same};
-use crate::admit::plan::Item;
+use crate::admit::plan::{Item, Keyed};
 
 pub(super) fn volumes(merge: &mut Merge<'_>) -> Result<(), Denial> {
     let plan = merge.plan;
@@ -46,12 +46,14 @@ impl Merge<'_> {
     }
 
     /// Whether a volume of the pod has the source that we would give it; other fields of it do not matter.
-    pub(super) fn has_source(&self, index: usize, ours: &Value) -> bool {
-        let mut theirs = self.target.object.at(&format!("/spec/volumes/{index}")).clone();
-        if let Some(map) = theirs.as_object_mut() {
-            map.retain(|key, _| ours.get(key).is_some());
-        }
-        same(Kind::Volume, ours, &theirs)
+    pub(super) fn has_source(&self, index: usize, ours: &Keyed) -> bool {
+        let theirs = self.target.object.at(&format!("/spec/volumes/{index}"));
+        ours.iter().all(|source| {
+            let only = |value: &Value| Value::from_iter([(source.key.clone(), value.clone())]);
+            theirs
+                .get(&source.key)
+                .is_some_and(|theirs| same(Kind::Volume, &only(&source.value), &only(theirs)))
+        })
     }
 
     /// The refusal of a volume that has a name of ours.
