@@ -6,14 +6,19 @@
 //! e 0/krb5.conf
 //! f 0444 512 <64 hex digits of SHA-256> plain krb5.conf 1/krb5.conf
 //! f 0440 90000 <64 hex digits of SHA-256> deflate f2.0,f2.1 2/core-site.xml
+//! end
 //! ```
 //!
 //! The format is line-based so that `init-sync` needs no JSON parser, and so that a person can read it in a pod
-//! spec. Paths come last on a line, since they may hold spaces.
+//! spec. Paths come last on a line, since they may hold spaces. The last line tells a whole manifest from one that
+//! was cut off, which would otherwise be a shorter one.
 
 use std::fmt;
 
 use crate::{MANIFEST_VARIABLE, PROTOCOL};
+
+/// The last line of a manifest.
+pub(crate) const END: &str = "end";
 
 /// What [`MANIFEST_VARIABLE`] says: which files to make, and from which variables.
 ///
@@ -22,7 +27,7 @@ use crate::{MANIFEST_VARIABLE, PROTOCOL};
 /// ```
 /// use init_sync::Manifest;
 ///
-/// let text = "init-sync 1 /spark-injector\nd 0/kerberos\n";
+/// let text = "init-sync 1 /spark-injector\nd 0/kerberos\nend\n";
 /// let manifest: Manifest = text.parse()?;
 /// assert_eq!(manifest.to_string(), text);
 /// # Ok::<(), init_sync::ManifestError>(())
@@ -123,7 +128,8 @@ impl fmt::Display for Encoding {
 impl fmt::Display for Manifest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "init-sync {PROTOCOL} {}", self.directory)?;
-        self.entries.iter().try_for_each(|entry| writeln!(f, "{entry}"))
+        self.entries.iter().try_for_each(|entry| writeln!(f, "{entry}"))?;
+        writeln!(f, "{END}")
     }
 }
 

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::manifest::END;
 use crate::path::{MAX_PATH_BYTES, PathError, check_path, elements};
 use crate::{
     Encoding, Entry, Exit, File, MAX_DIRECTORIES, MAX_ENTRIES, MAX_FILES, MAX_TOTAL_BYTES, Manifest,
@@ -23,6 +24,8 @@ pub enum ManifestError {
     },
     /// The target directory is not a clean absolute path.
     TargetDirectory,
+    /// The last line is missing, or what stands there is not it.
+    Truncated,
     /// The line is no entry.
     Syntax {
         /// Where.
@@ -114,6 +117,7 @@ impl fmt::Display for ManifestError {
                 "line 1: the directory must be absolute, without `..` and control characters, at most \
                  {MAX_PATH_BYTES} bytes"
             ),
+            Self::Truncated => write!(f, "the last line must be `{END}`: the manifest was cut off"),
             Self::Syntax { line } => write!(
                 f,
                 "line {line}: must be `d PATH`, `e PATH` or `f MODE SIZE DIGEST ENCODING VARIABLES PATH`"
@@ -163,9 +167,12 @@ impl FromStr for Manifest {
     type Err = ManifestError;
 
     fn from_str(text: &str) -> Result<Self, ManifestError> {
-        let text = text.strip_suffix('\n').unwrap_or(text);
-        let mut lines = text.split('\n');
+        let mut lines = text.strip_suffix('\n').unwrap_or(text).split('\n');
         let directory = header(lines.next().unwrap_or_default())?.to_owned();
+        check_directory(&directory)?;
+        if lines.next_back() != Some(END) {
+            return Err(ManifestError::Truncated);
+        }
         let entries =
             lines.zip(FIRST_ENTRY..).map(|(line, number)| entry(line, number)).collect::<Result<_, _>>()?;
         let manifest = Self { directory, entries };

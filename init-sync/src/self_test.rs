@@ -22,12 +22,14 @@ d directory/inner
 e empty
 f 0440 3 712450d3c4a79eea9509e75dc1dacdeff58034df538536cfae2da882bd8a0c50 plain chunk.0,chunk.1 directory/chunks
 f 0444 160 07a33907f6570b48ceb9bd0c4ae9ba627abe6bafc06050176b5c142cc558e31b deflate deflated deflated
+end
 ";
 
 /// A manifest that differs in one digit of a digest.
 const FORGED: &str = "\
 init-sync 1 /self-test
 f 0440 3 812450d3c4a79eea9509e75dc1dacdeff58034df538536cfae2da882bd8a0c50 plain chunk.0,chunk.1 forged
+end
 ";
 
 /// Paths, modes and contents that [`MANIFEST`] makes.

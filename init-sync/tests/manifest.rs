@@ -8,7 +8,8 @@ use proptest::prelude::*;
 const DIGEST: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 fn parse(lines: &str) -> Result<Manifest, ManifestError> {
-    format!("init-sync 1 /spark-injector\n{lines}").parse()
+    let line_end = if lines.is_empty() || lines.ends_with('\n') { "" } else { "\n" };
+    format!("init-sync 1 /spark-injector\n{lines}{line_end}end\n").parse()
 }
 
 fn file(path: &str) -> String {
@@ -19,7 +20,7 @@ fn file(path: &str) -> String {
 fn the_documented_example_reads_as_it_says() {
     let text = format!(
         "init-sync 1 /spark-injector\nd 0/kerberos\ne 0/krb5.conf\nf 0444 512 {DIGEST} plain krb5.conf 1/krb5.conf\n\
-         f 0440 90000 {DIGEST} deflate f2.0,f2.1 2/core site.xml\n"
+         f 0440 90000 {DIGEST} deflate f2.0,f2.1 2/core site.xml\nend\n"
     );
     let manifest: Manifest = text.parse().unwrap();
     assert_eq!(manifest.directory, "/spark-injector");
@@ -33,6 +34,11 @@ fn the_documented_example_reads_as_it_says() {
     assert_eq!(manifest.to_string(), text);
     assert_eq!(manifest.variable_bytes(), "INIT_SYNC_MANIFEST=".len() + text.len() + 1);
     assert_eq!(text.trim_end().parse(), Ok(manifest), "the last line end is optional");
+    for length in "init-sync 1 /spark-injector".len()..text.trim_end().len() {
+        let error = text[..length].parse::<Manifest>().unwrap_err();
+        assert_eq!(error, ManifestError::Truncated, "cut at {length}");
+        assert_eq!(error.exit(), Exit::MalformedManifest);
+    }
 }
 
 #[test]
