@@ -4,10 +4,12 @@
 //! and LimitRanger adds resources. None of that makes our own addition somebody else's. Everything else does:
 //! "already injected" is decided by content, never by a name or an annotation.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
+use super::pod::{clean_path, is_below};
 use super::quantity;
-use crate::api::names::TOKEN_PATH;
 
 /// What is compared: each kind has its own defaults and its own additions by others.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -30,6 +32,21 @@ pub fn same(kind: Kind, ours: &Value, theirs: &Value) -> bool {
     if kind == Kind::Plain && differ_in_text(ours, theirs) {
         return false;
     }
+    let (ours, theirs) = comparable(kind, ours, theirs);
+    ours == theirs
+}
+
+/// The fields in which a container differs from what we would add, for messages.
+pub fn differing_fields(ours: &Value, theirs: &Value) -> Vec<String> {
+    let (ours, theirs) = comparable(Kind::Container, ours, theirs);
+    let keys =
+        |value: &Value| value.as_object().into_iter().flat_map(Map::keys).cloned().collect::<BTreeSet<_>>();
+    let all = &keys(&ours) | &keys(&theirs);
+    all.into_iter().filter(|key| ours.get(key) != theirs.get(key)).collect()
+}
+
+/// Both sides as they are compared: without what others add, and with what the API server fills in.
+fn comparable(kind: Kind, ours: &Value, theirs: &Value) -> (Value, Value) {
     let mut ours = ours.clone();
     let mut theirs = theirs.clone();
     match kind {
@@ -40,7 +57,7 @@ pub fn same(kind: Kind, ours: &Value, theirs: &Value) -> bool {
     for value in [&mut ours, &mut theirs] {
         normalise(kind, value);
     }
-    ours == theirs
+    (ours, theirs)
 }
 
 /// Whether a text stands in both and is not the same: no default can mend that, and most neighbours in a list differ so.
@@ -114,17 +131,17 @@ fn forget_additions(ours: &Value, theirs: &mut Value) {
             map.retain(|name, _| known.is_some_and(|known| known.contains_key(name)));
         }
     }
-    let ours_at = |list: &str, key: &str, value: Option<&Value>| {
-        entries(ours, list).any(|entry| value.is_some() && entry.get(key) == value)
-    };
     if let Some(mounts) = theirs.get_mut("volumeMounts").and_then(Value::as_array_mut) {
-        mounts.retain(|mount| {
-            let path = mount.get("mountPath");
-            path.and_then(Value::as_str) != Some(TOKEN_PATH) || ours_at("volumeMounts", "mountPath", path)
-        });
+        mounts.retain(|mount| entries(ours, "volumeMounts").any(|ours| concerns(mount, ours)));
     }
+    let is_ours =
+        |variable: &Value| entries(ours, "env").any(|ours| ours.get("name") == variable.get("name"));
     if let Some(env) = theirs.get_mut("env").and_then(Value::as_array_mut) {
-        env.retain(|variable| ours_at("env", "name", variable.get("name")));
+        env.retain(is_ours);
+    }
+    // Variables from elsewhere never win over those that a container names.
+    if let (None, Some(map)) = (ours.get("envFrom"), theirs.as_object_mut()) {
+        map.remove("envFrom");
     }
     for (ours, theirs) in entries(ours, "ports").zip(elements_mut(theirs, "ports")) {
         forget_host_port(ours, theirs);
@@ -137,6 +154,16 @@ fn forget_additions(ours: &Value, theirs: &mut Value) {
 
 fn elements_mut<'v>(value: &'v mut Value, list: &str) -> impl Iterator<Item = &'v mut Value> {
     value.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten()
+}
+
+/// Whether a mount could hide what one of ours shows, or stand in its place. A certificate bundle or a token that
+/// another webhook mounts into every container does neither.
+fn concerns(mount: &Value, ours: &Value) -> bool {
+    let path = |mount: &Value| {
+        clean_path(mount.get("mountPath").and_then(Value::as_str).unwrap_or_default()).into_owned()
+    };
+    let (mount, ours) = (path(mount), path(ours));
+    mount == ours || is_below(&mount, &ours) || is_below(&ours, &mount)
 }
 
 fn entries<'v>(value: &'v Value, list: &str) -> impl Iterator<Item = &'v Value> {
@@ -280,6 +307,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::names::TOKEN_PATH;
 
     #[test]
     fn defaults_of_the_api_server_do_not_make_a_volume_different() {
@@ -310,19 +338,36 @@ mod tests {
     }
 
     #[test]
-    fn another_image_a_shadowed_variable_or_a_further_mount_is_other_content() {
-        let ours = json!({"name": "a", "image": "i:1", "env": [{"name": "X", "value": "1"}]});
+    fn another_image_a_shadowed_variable_or_a_mount_over_ours_is_other_content() {
+        let mount = |path: &str| json!({"name": "v", "mountPath": path});
+        let ours = json!({"name": "a", "image": "i:1", "env": [{"name": "X", "value": "1"}], "volumeMounts": [mount("/a/b")]});
+        let with = |key: &str, value: Value| {
+            let mut theirs = ours.clone();
+            theirs[key] = value;
+            theirs
+        };
+        let twice = json!([{"name": "X", "value": "1"}, {"name": "X", "value": "2"}]);
         for theirs in [
-            json!({"name": "a", "image": "evil:1", "env": [{"name": "X", "value": "1"}]}),
-            json!({"name": "a", "image": "i:1", "env": [{"name": "X", "value": "1"}, {"name": "X", "value": "2"}]}),
-            json!({"name": "a", "image": "i:1", "env": [{"name": "X", "value": "1"}],
-                "volumeMounts": [{"name": "v", "mountPath": "/spark-injector"}]}),
-            json!({"name": "a", "image": "i:1", "env": [{"name": "X", "value": "1"}],
-                "securityContext": {"allowPrivilegeEscalation": false}}),
-            json!({"name": "a", "image": "i:1", "env": [{"name": "X", "value": "1"}], "command": ["sh"]}),
+            with("image", "evil:1".into()),
+            with("env", twice),
+            with("volumeMounts", json!([mount("/a/b"), mount("/a/b/c")])),
+            with("volumeMounts", json!([mount("/a"), mount("/a/b")])),
+            with("volumeMounts", json!([])),
+            with("securityContext", json!({"allowPrivilegeEscalation": false})),
+            with("command", json!(["sh"])),
         ] {
             assert!(!same(Kind::Container, &ours, &theirs), "{theirs}");
         }
+    }
+
+    #[test]
+    fn what_other_webhooks_give_to_every_container_does_not_count() {
+        let ours = json!({"name": "a", "image": "i:1", "volumeMounts": [{"name": "v", "mountPath": "/a/b"}]});
+        let theirs = json!({"name": "a", "image": "i:1", "envFrom": [{"configMapRef": {"name": "proxy"}}],
+            "volumeMounts": [{"name": "ca", "mountPath": "/etc/ssl/certs"}, {"name": "v", "mountPath": "/a/b"}]});
+        assert!(same(Kind::Container, &ours, &theirs));
+        assert_eq!(differing_fields(&ours, &theirs), Vec::<String>::new());
+        assert_eq!(differing_fields(&ours, &json!({"name": "a", "image": "j:1"})), ["image", "volumeMounts"]);
     }
 
     #[test]

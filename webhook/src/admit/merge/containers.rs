@@ -5,7 +5,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{Action, Denial, Merge};
-use crate::admit::equal::{Kind, same};
+use crate::admit::equal::{Kind, differing_fields, same};
 use crate::admit::patch::{ListEdit, Piece};
 use crate::admit::plan::{FilesPlan, Keyed};
 use crate::admit::pod::Named;
@@ -27,17 +27,15 @@ fn init_containers(merge: &mut Merge<'_>) -> Result<(), Denial> {
     // Where the next one goes: behind the last of ours that is there already, moved by another webhook or not.
     let mut next = 0;
     if let Some(files) = &plan.files {
-        let security = security_context(merge);
+        let identity = Identity::of_files(merge);
         match position(known, INIT_CONTAINER) {
             None => {
-                inserted.push((0, pieces(files, security)));
+                inserted.push((0, pieces(files, identity)));
                 merge.note_value(Action::Added, "init container", INIT_CONTAINER, "", &files.origin);
                 next = 1;
             }
             Some(index) => {
-                let ours: Value = serde_json::from_str(&whole(files, &security)).unwrap_or(Value::Null);
-                require_same(merge, "initContainers", index, &ours, INIT_CONTAINER, &files.origin)?;
-                merge.note_value(Action::Unchanged, "init container", INIT_CONTAINER, "", &files.origin);
+                keep_init_container(merge, files, index, identity)?;
                 next = index + 1;
             }
         }
@@ -70,6 +68,30 @@ fn position(known: &[Named<'_>], name: &str) -> Option<usize> {
     known.iter().position(|container| container.name.as_deref() == Some(name))
 }
 
+/// Ours is there already. Another webhook may have changed the pod's user since: then the init container follows it,
+/// or the Spark container could not read the files.
+fn keep_init_container<'a>(
+    merge: &mut Merge<'a>,
+    files: &'a FilesPlan,
+    index: usize,
+    wanted: Identity,
+) -> Result<(), Denial> {
+    let path = format!("/spec/initContainers/{index}");
+    let security = merge.target.object.at(&format!("{path}/securityContext"));
+    let theirs = Identity::deserialize(security).unwrap_or_default();
+    // Root is nobody's wish for this container: it stays a difference.
+    let as_theirs = if theirs.run_as_user.is_some_and(|user| user != 0) { theirs } else { wanted };
+    let ours: Value = serde_json::from_str(&whole(files, as_theirs)).unwrap_or(Value::Null);
+    require_same(merge, "initContainers", index, &ours, INIT_CONTAINER, &files.origin)?;
+    if theirs == wanted {
+        merge.note_value(Action::Unchanged, "init container", INIT_CONTAINER, "", &files.origin);
+        return Ok(());
+    }
+    merge.patch.add(format!("{path}/securityContext"), wanted.security_context());
+    merge.note_value(Action::Replaced, "init container", INIT_CONTAINER, "", &files.origin);
+    Ok(())
+}
+
 /// A container of the pod that has a name of ours must be ours in content.
 fn require_same(
     merge: &Merge<'_>,
@@ -79,13 +101,15 @@ fn require_same(
     name: &str,
     origin: &str,
 ) -> Result<(), Denial> {
-    if same(Kind::Container, ours, merge.target.object.at(&format!("/spec/{list}/{index}"))) {
+    let theirs = merge.target.object.at(&format!("/spec/{list}/{index}"));
+    if same(Kind::Container, ours, theirs) {
         return Ok(());
     }
     Err(Denial::policy(
         "container_conflict",
         format!(
-            "the pod already has a container {name} with other content than profile {} gives it ({origin}); rename the pod's container",
+            "the pod already has a container {name} whose {} is not what profile {} gives it ({origin}); rename the pod's container, or, if another webhook changed ours, let it leave {name} alone",
+            differing_fields(ours, theirs).join(", "),
             merge.plan.profile
         ),
     ))
@@ -105,23 +129,23 @@ fn refuse_impostor(merge: &Merge<'_>) -> Result<(), Denial> {
     Ok(())
 }
 
-fn whole(files: &FilesPlan, security: &str) -> String {
-    format!("{}\"securityContext\":{security},{}", files.head, files.tail.json())
+fn whole(files: &FilesPlan, identity: Identity) -> String {
+    format!("{}\"securityContext\":{},{}", files.head, identity.security_context(), files.tail.json())
 }
 
-fn pieces(files: &FilesPlan, security: String) -> Vec<Piece<'_>> {
+fn pieces(files: &FilesPlan, identity: Identity) -> Vec<Piece<'_>> {
     vec![
         Piece::Text((&*files.head).into()),
         Piece::Text("\"securityContext\":".into()),
-        Piece::Text(security.into()),
+        Piece::Text(identity.security_context().into()),
         Piece::Text(",".into()),
         Piece::Constant(&files.tail),
     ]
 }
 
 /// Who a security context says that runs.
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Default, Deserialize, PartialEq)]
+#[serde(default, rename_all = "camelCase")]
 struct Identity {
     run_as_user: Option<u64>,
     run_as_group: Option<u64>,
@@ -144,22 +168,30 @@ impl Identity {
             run_as_group: self.run_as_group.or(other.run_as_group),
         }
     }
-}
 
-/// What Pod Security `restricted` asks for, as the user who reads the files.
-fn security_context(merge: &Merge<'_>) -> String {
-    let overlay = &merge.plan.overlay;
-    let container = Identity::own(merge.target.spark.security_context);
-    let container = container.or(Identity::wanted(&overlay.spark.security));
-    let pod = Identity::own(merge.target.spec.security_context).or(Identity::wanted(&overlay.pod_security));
-    // Root may read whatever another user wrote, and must not be the user of a container that is to be non-root.
-    let user = container.or(pod).run_as_user.filter(|user| *user != 0).unwrap_or(SPARK_USER);
-    // The pod's own group holds for our container as well.
-    let group = container.run_as_group.map(|group| format!(",\"runAsGroup\":{group}")).unwrap_or_default();
-    format!(
-        "{{\"allowPrivilegeEscalation\":false,\"capabilities\":{{\"drop\":[\"ALL\"]}},\"readOnlyRootFilesystem\":true,\
-         \"runAsNonRoot\":true,\"runAsUser\":{user},\"seccompProfile\":{{\"type\":\"RuntimeDefault\"}}{group}}}"
-    )
+    /// The user who reads the files: the Spark container's after the overlay, else the pod's, else that of Apache's
+    /// images.
+    fn of_files(merge: &Merge<'_>) -> Self {
+        let Merge { plan, target, .. } = merge;
+        let container =
+            Self::own(target.spark.security_context).or(Self::wanted(&plan.overlay.spark.security));
+        let pod = Self::own(target.spec.security_context).or(Self::wanted(&plan.overlay.pod_security));
+        // Root may read whatever another user wrote, and the init container has to be non-root.
+        let user = container.or(pod).run_as_user.filter(|user| *user != 0).unwrap_or(SPARK_USER);
+        // The pod's own group holds for our container as well.
+        Self { run_as_user: Some(user), run_as_group: container.run_as_group }
+    }
+
+    /// What Pod Security `restricted` asks for, as this user.
+    fn security_context(self) -> String {
+        let number = |key: &str, id: Option<u64>| id.map(|id| format!(",\"{key}\":{id}")).unwrap_or_default();
+        format!(
+            "{{\"allowPrivilegeEscalation\":false,\"capabilities\":{{\"drop\":[\"ALL\"]}},\"readOnlyRootFilesystem\":true,\
+             \"runAsNonRoot\":true{}{},\"seccompProfile\":{{\"type\":\"RuntimeDefault\"}}}}",
+            number("runAsUser", self.run_as_user),
+            number("runAsGroup", self.run_as_group)
+        )
+    }
 }
 
 fn sidecars(merge: &mut Merge<'_>) -> Result<(), Denial> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{TEAM, admit, catalog, denied, driver, inject, names, with, world};
+use crate::support::{TEAM, admit, catalog, denied, driver, inject, names, untouched, with, world};
 
 const INIT: &str = "/spec/initContainers";
 const SPEC: &str = "{files: [{mountPath: /x, inline: {a: b}}],
@@ -86,13 +86,46 @@ fn the_same_name_with_other_content_is_refused() {
         ("args", json!(["x"])),
         ("restartPolicy", json!("Always")),
         ("workingDir", json!("/tmp")),
-        ("envFrom", json!([{ "secretRef": { "name": "s" } }])),
     ] {
         let (code, message) = denied(&catalog, &with(first.clone(), &format!("{INIT}/0/{field}"), value));
         assert!(code == 403 && message.contains("spark-injector-init"), "{field}: {message}");
     }
     let planted = json!([{ "name": "spark-injector-init", "image": "evil:1" }]);
     assert_eq!(denied(&catalog, &with(driver(), INIT, planted)).0, 403);
+}
+
+#[test]
+fn another_webhook_may_add_to_it_what_it_adds_to_every_container() {
+    let catalog = catalog(SPEC);
+    let first = inject(&catalog, &driver());
+    let mut mounts = first["spec"]["initContainers"][0]["volumeMounts"].clone();
+    mounts.as_array_mut().unwrap().insert(0, json!({ "name": "ca", "mountPath": "/etc/ssl/certs" }));
+    for (field, value) in [
+        ("envFrom", json!([{ "configMapRef": { "name": "proxy" } }])),
+        ("volumeMounts", mounts),
+        ("imagePullPolicy", json!("Always")),
+    ] {
+        let changed = with(first.clone(), &format!("{INIT}/0/{field}"), value);
+        assert_eq!(untouched(&catalog, TEAM, &changed), "complete", "{field}");
+    }
+}
+
+#[test]
+fn it_follows_another_webhook_that_changes_the_user_of_the_pod() {
+    let catalog = catalog(SPEC);
+    let first = inject(&catalog, &driver());
+    let identity = |pod: &Value| {
+        let security = &pod["spec"]["initContainers"][0]["securityContext"];
+        (security["runAsUser"].clone(), security["runAsGroup"].clone())
+    };
+    assert_eq!(identity(&first), (json!(185), Value::Null));
+    let changed = with(first, "/spec/securityContext", json!({ "runAsUser": 1000, "fsGroup": 1 }));
+    let second = inject(&catalog, &changed);
+    assert_eq!(identity(&second), (json!(1000), Value::Null));
+    assert_eq!(untouched(&catalog, TEAM, &second), "complete");
+    // Root is not followed, and nobody makes ours run as root.
+    let root = with(second, &format!("{INIT}/0/securityContext/runAsUser"), json!(0));
+    assert_eq!(denied(&catalog, &root).0, 403);
 }
 
 #[test]
