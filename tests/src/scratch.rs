@@ -1,6 +1,7 @@
 //! A temporary directory that goes when its owner goes, also when the owner is a static or the process is killed.
 
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -35,6 +36,8 @@ impl Scratch {
             .args(["-c", JANITOR, "janitor"])
             .arg(directory.path())
             .stdin(Stdio::piped())
+            // Ctrl-C ends the group of the terminal; whoever cleans up must not be in it.
+            .process_group(0)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

@@ -199,9 +199,11 @@ impl User {
         for proxy in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
             command.env_remove(proxy);
         }
-        for foreign in ["HADOOP_CONF_DIR", "YARN_CONF_DIR", "SPARK_SUBMIT_OPTS"] {
+        for foreign in ["HADOOP_CONF_DIR", "YARN_CONF_DIR"] {
             command.env_remove(foreign);
         }
+        // A driver that is killed leaves its temporary directory behind, so that has to be one that goes anyway.
+        command.env("SPARK_SUBMIT_OPTS", format!("-Djava.io.tmpdir={}", home.display()));
         Process::spawn_logged("spark-submit", &command, &home.join("spark.log"))
     }
 

@@ -139,11 +139,8 @@ impl Stage<'_> {
 
     /// The executors of a job with the same settings.
     pub(super) fn executors(&mut self) -> Made {
-        // A driver that is killed leaves its temporary directory behind, so that has to be one that goes anyway.
-        let options = format!("-Djava.io.tmpdir={}", tempfile::env::temp_dir().display());
         let executors = self.both("a client-mode driver asks for two executors", |namespace| {
-            let settings = [DRIVER, EXECUTOR, ("spark.driver.extraJavaOptions", &options)];
-            spark::client_mode_executors(self.cluster, namespace, 2, &settings)
+            spark::client_mode_executors(self.cluster, namespace, 2, &[DRIVER, EXECUTOR])
         });
         for run in &executors {
             assert_eq!(run.pods.len(), 2, "too few executors: {}", run.output);
