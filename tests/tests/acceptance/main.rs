@@ -7,6 +7,7 @@
 //! | [`denials`], [`untouched`] | who is refused, with which sentence, and who is left alone |
 //! | [`others`], [`scheduling`] | life beside in-tree plugins and other webhooks |
 //! | [`reload`], [`down`] | profiles that change while serving, a webhook that does not answer |
+//! | [`definition`] | what the CustomResourceDefinition accepts, keeps and refuses |
 //! | [`files`], [`hostile`] | that `init-sync` restores every file from the stored pod, or none |
 //!
 //! All share one control plane; each has namespaces and a webhook of its own ([`world`]).
@@ -14,6 +15,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod contained;
+mod definition;
 mod denials;
 mod down;
 mod files;
