@@ -11,6 +11,7 @@ need() { # COMMAND PACKAGE
 need cc gcc
 need make make
 need flock util-linux
+need strace strace
 need python3 python3
 [ -n "${JAVA_HOME:-}" ] || need java openjdk-17-jre-headless
 python3 -m pip --version > /dev/null 2>&1 || python3 -m venv --help > /dev/null 2>&1 \
