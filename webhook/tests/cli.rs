@@ -184,6 +184,13 @@ fn a_closed_pipe_is_no_error() {
 #[test]
 fn a_valid_folder_is_summed_up() {
     let ran = Folder::new().run("validate --from p", "");
+    assert_eq!(ran.code, 0);
+    assert!(
+        ran.stderr.starts_with("warning: --init-image: ") && ran.stderr.contains("digest"),
+        "{}",
+        ran.stderr
+    );
+    let ran = Folder::new().run("validate --from p --init-image i@sha256:00", "");
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
     assert!(ran.stdout.contains("1 profile, 1 namespace (1 opted in), 2 files"), "{}", ran.stdout);
     assert!(ran.stdout.contains("team-a: team-a"), "{}", ran.stdout);

@@ -146,7 +146,7 @@ fn a_payload_above_the_limit_refuses_and_names_the_largest_file() {
     for part in [
         "SparkProfile denied-size, which serves namespace denied-size, has an error that its owner must mend",
         "spec.files",
-        "in the environment of a driver, at most 262144 are possible; the largest are /big/noise.bin",
+        "in the environment of drivers, at most 262144 are possible; the largest are /big/noise.bin",
     ] {
         assert!(reply.message().contains(part), "{}", reply.message());
     }

@@ -28,7 +28,8 @@ use super::template::Template;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SparkProfileSpec {
-    /// Enforce (the default) injects; Audit decides, logs and warns but patches nothing; Off leaves pods alone.
+    /// Enforce (the default) injects; Audit decides, logs and warns but patches nothing; "Off" leaves pods alone, and is
+    /// written in quotes: to kubectl a bare Off is a boolean.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
 

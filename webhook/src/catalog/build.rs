@@ -91,7 +91,7 @@ impl Builder<'_> {
         if let (true, Err(error)) = (report.is_clean(), manifest.to_string().parse::<Manifest>()) {
             report.at(
                 "spec.files",
-                format!("the init container of a {} could not read its manifest: {error}", role.as_str()),
+                format!("the init container of {}s could not read its manifest: {error}", role.as_str()),
             );
         }
         let item = |key: &str, value: Value| Item::new(key, value, &origin);
@@ -105,7 +105,9 @@ impl Builder<'_> {
             ],
             mounts: mounts.iter().map(|mount| mount_item(mount)).collect(),
             mount_points: points.into_keys().collect(),
-            secrets: if self.delivery == Delivery::Secret {
+            secrets: if self.delivery == Delivery::Secret
+                && mounts.iter().any(|mount| !mount.files.is_empty())
+            {
                 vec![self.secret.to_owned()]
             } else {
                 Vec::new()
@@ -238,18 +240,15 @@ impl<'l> Layout<'l> {
                 continue;
             };
             if mount.single {
-                report.at(
-                    mount.origin.to_string(),
-                    format!("{path} lies below {outer}, which is a single file"),
-                );
+                report.of(&mount.origin, format!("{path} lies below {outer}, which is a single file"));
                 continue;
             }
             let relative = path.get(outer.len() + 1..).unwrap_or_default();
             let target = format!("{}/{relative}", mount.directory);
             if let Some(hidden) = mount.files.iter().find(|file| overlaps(&file.entry.path, &target)) {
                 let name = hidden.entry.path.get(mount.directory.len() + 1..).unwrap_or_default();
-                report.at(
-                    mount.origin.to_string(),
+                report.of(
+                    &mount.origin,
                     format!("{path} is mounted over {outer}/{name} of this entry; leave one of them out"),
                 );
                 continue;
@@ -257,8 +256,7 @@ impl<'l> Layout<'l> {
             let entry = match place {
                 Place::Files(inner) if inner.single => Entry::EmptyFile { path: target },
                 Place::Template { item, may_be_file: true } => {
-                    report.at(
-                        item.origin.to_string(),
+                    report.of(&item.origin,
                         format!("{path} lies below {outer}, and its subPath may be a file or a directory; mount it elsewhere"),
                     );
                     continue;
@@ -286,8 +284,7 @@ impl<'l> Layout<'l> {
             let kind = kinds.into_iter().find(|kind| source.is_some_and(|source| source.get(kind).is_some()));
             let read_only = item.value.get("readOnly").and_then(Value::as_bool).unwrap_or_default();
             if let Some(kind) = kind.or(read_only.then_some("read-only")) {
-                report.at(
-                    mount.origin.to_string(),
+                report.of(&mount.origin,
                     format!(
                         "{path} lies inside the {kind} mount of volume {volume} at {outer} ({}), where no mount point can be made",
                         item.origin

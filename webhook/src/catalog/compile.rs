@@ -12,7 +12,7 @@ use super::claims::{self, Claims};
 use super::compiled::{CompiledProfile, NamespaceEntry, RolePlans, SecretBody, Service};
 use super::compose::{ByRole, Composed, Composer};
 use super::parse::{Outline, Parsed, outline, parse, subject};
-use super::payload::{Payload, encode, short_hex};
+use super::payload::{EncodedMount, Payload, encode, short_hex};
 use super::report::Report;
 use super::snapshot::{NamespaceInput, ObjectKey, ProfileInput, Snapshot};
 use super::{Catalog, Problem, Settings, files, syntax};
@@ -56,6 +56,7 @@ pub(super) fn compile(snapshot: &Snapshot, settings: &Settings, previous: Option
         namespaces,
         profiles: profiles.into_iter().filter_map(|(name, profile)| Some((name, profile.ok()?))).collect(),
         problems,
+        warnings: image_warning(&settings.init_image).into_iter().collect(),
         own_namespace: settings.namespace.clone(),
         default_priority_class: settings.default_priority_class.clone(),
     }
@@ -131,11 +132,14 @@ fn compile_profile(
     if !report.is_clean() {
         return Err(report.into_problems());
     }
+    let mut warnings = Report::new(&parsed.origin, subject(&parsed.name));
+    warn_about_readers(&payload, [&driver, &executor], &mut warnings);
     Ok(CompiledProfile {
         name: parsed.name.clone(),
         revision: payload.revision.clone(),
         mode: profile.mode.unwrap_or_default(),
         claim: parsed.spec.namespaces.clone(),
+        warnings: warnings.into_problems(),
         allow_opt_out: profile.allow_opt_out.unwrap_or_default(),
         allowed: profile.allowed.clone(),
         default_selector: profile.default_selector.clone(),
@@ -143,6 +147,41 @@ fn compile_profile(
         secret: (delivery == Delivery::Secret).then(|| payload_secret(secret.clone(), &payload)).flatten(),
         pull_secret: pull_secret.map(|(body, _)| body),
     })
+}
+
+/// A tag can be moved to another image, which would then see every keytab.
+fn image_warning(image: &str) -> Option<Problem> {
+    let message =
+        || format!("{image} has no digest; name the image as IMAGE@sha256:… so that nobody can replace it");
+    (!image.contains('@')).then(|| Problem {
+        origin: String::new(),
+        subject: String::new(),
+        path: "--init-image".to_owned(),
+        message: message(),
+    })
+}
+
+/// Permission to read for everybody.
+const WORLD_READABLE: u32 = 0o004;
+
+/// Files belong to the user of the init container, which cannot know the user of an image.
+fn warn_about_readers(payload: &Payload, plans: [&RolePlans; 2], warnings: &mut Report) {
+    for plan in plans.map(|plans| &plans.base) {
+        let overlay = &plan.overlay;
+        let says_user = overlay.spark.security.get("runAsUser").is_some()
+            || ["runAsUser", "fsGroup"].iter().any(|key| overlay.pod_security.get(key).is_some());
+        let private =
+            |mount: &&EncodedMount| mount.files.iter().any(|file| file.entry.mode & WORLD_READABLE == 0);
+        if let Some(mount) = payload.of(plan.role).find(private).filter(|_| !says_user) {
+            warnings.of(&mount.origin,
+                format!(
+                    "not everybody may read the files at {} of {}s: unless their image runs as user 185, set runAsUser or fsGroup in a template",
+                    mount.path,
+                    plan.role.as_str()
+                ),
+            );
+        }
+    }
 }
 
 fn role_plans(builder: &Builder<'_>, role: Role, report: &mut Report) -> RolePlans {

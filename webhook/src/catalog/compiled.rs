@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::Problem;
 use super::compose::ByRole;
 use crate::admit::plan::{NodeSelector, Plan, Whitelist};
 use crate::api::{Mode, NamespaceClaim, Role, names};
@@ -23,6 +24,8 @@ pub struct CompiledProfile {
     /// The whitelist of node selectors.
     pub allowed: Whitelist,
     pub(super) claim: Option<NamespaceClaim>,
+    /// What is no mistake, and may surprise its owner.
+    pub(super) warnings: Vec<Problem>,
     pub(super) default_selector: BTreeMap<String, String>,
     pub(super) plans: ByRole<RolePlans>,
     pub(super) secret: Option<SecretBody>,

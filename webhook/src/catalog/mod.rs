@@ -34,6 +34,8 @@ pub struct Catalog {
     /// The last plans of each profile that ever compiled.
     profiles: HashMap<String, Arc<CompiledProfile>>,
     problems: Vec<Problem>,
+    /// About the settings; those of profiles are with them.
+    warnings: Vec<Problem>,
     own_namespace: String,
     default_priority_class: Option<String>,
 }
@@ -47,6 +49,12 @@ impl Catalog {
     /// Every mistake that the compiler found, in the order of the inputs.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
+    }
+
+    /// What is no mistake, and may surprise an owner.
+    pub fn warnings(&self) -> impl Iterator<Item = &Problem> {
+        let profiles = self.profiles().into_iter().flat_map(|profile| &profile.warnings);
+        self.warnings.iter().chain(profiles)
     }
 
     /// What is known of a namespace; nothing if it is not known at all.

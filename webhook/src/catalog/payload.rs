@@ -129,7 +129,7 @@ impl Payload {
                         report,
                         bytes,
                         MAX_ENV_BYTES,
-                        &format!("in the environment of a {}", role.as_str()),
+                        &format!("in the environment of {}s", role.as_str()),
                     );
                 }
             }

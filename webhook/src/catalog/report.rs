@@ -25,6 +25,14 @@ impl Report {
         });
     }
 
+    /// Notes a mistake at the line of a profile that asked for something: this document's own, or of one it extends.
+    pub(super) fn of(&mut self, origin: &str, message: impl Into<String>) {
+        let own = self.subject.rsplit(' ').next().unwrap_or_default();
+        let path =
+            origin.strip_prefix(own).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(origin).to_owned();
+        self.at(path, message);
+    }
+
     pub(super) fn is_clean(&self) -> bool {
         self.problems.is_empty()
     }

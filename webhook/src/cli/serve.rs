@@ -53,6 +53,9 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     metrics.certificate_in_use(credentials.not_after);
     report_reload(&first, &metrics);
     let catalog = inputs.catalog();
+    for warning in catalog.load().warnings() {
+        tracing::warn!(%warning, "worth knowing");
+    }
     let tls = RustlsConfig::from_config(credentials.config);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(internal)?;
     runtime.block_on(async {

@@ -11,6 +11,9 @@ pub(super) fn run(args: ValidateArgs) -> Result<(), Failure> {
     for ignored in &compiled.load.warnings {
         output::note(&format!("warning: {ignored}"));
     }
+    for warning in compiled.catalog.warnings() {
+        output::note(&format!("warning: {warning}"));
+    }
     let mut problems: Vec<String> = compiled.problems().map(ToString::to_string).collect();
     problems.sort();
     problems.dedup();

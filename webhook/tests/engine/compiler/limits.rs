@@ -15,7 +15,7 @@ fn too_much_for_the_environment_names_the_largest_files() {
     let problem = world.problem();
     says(
         &problem,
-        &["spec.files", "in the environment of a driver", "262144", "/x/large (200000), /x/middle (80000)"],
+        &["spec.files", "in the environment of drivers", "262144", "/x/large (200000), /x/middle (80000)"],
     );
 }
 
