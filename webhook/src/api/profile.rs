@@ -28,8 +28,7 @@ use super::template::Template;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SparkProfileSpec {
-    /// Enforce (the default) injects; Audit decides, logs and warns but patches nothing; "Off" leaves pods alone, and is
-    /// written in quotes: to kubectl a bare Off is a boolean.
+    /// Whether the profile acts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
 
@@ -94,7 +93,8 @@ pub struct SparkProfileSpec {
     pub pull_secret: Option<PullSecret>,
 }
 
-/// Whether a profile acts.
+/// Enforce (the default) injects and refuses; Audit decides, logs and warns but patches and refuses nothing; "Off" is as
+/// if the namespace had not opted in. Write "Off" in quotes: to kubectl a bare Off is a boolean.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum Mode {
     /// Decide, log, count and warn; patch nothing, refuse nothing.
@@ -106,7 +106,8 @@ pub enum Mode {
     Off,
 }
 
-/// How files reach the init container.
+/// How files reach the init container: Env as values in the pod itself, Secret as one Secret per revision in each
+/// namespace, Auto (the default) Env for at most 16 KiB without secrets, else Secret.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum Delivery {
     /// Env for at most 16 KiB of files that are not secret, else Secret.
@@ -177,7 +178,8 @@ pub struct NodeSelectorPolicy {
     pub scope: Option<SelectorScope>,
 }
 
-/// For which pods a node selector holds.
+/// For which pods a node selector holds: SparkPods (the default) for drivers and executors, AllPods for every pod of the
+/// namespaces that are labelled `spark-injector.io/isolate: enabled`.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum SelectorScope {
     /// Drivers and executors.
