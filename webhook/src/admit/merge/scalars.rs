@@ -167,10 +167,10 @@ impl Fields {
 /// Requests and limits, by resource name. Both maps may have to be made, and the map that holds them.
 fn resources(merge: &mut Merge<'_>, path: &str) -> Result<(), Denial> {
     let overlay = &merge.plan.overlay.spark;
-    let known = value_of(merge.target.spark.resources);
     if overlay.requests.is_empty() && overlay.limits.is_empty() {
         return Ok(());
     }
+    let known = value_of(merge.target.spark.resources);
     if !known.is_object() {
         merge.patch.add(path.to_owned(), "{}");
     }
