@@ -58,8 +58,16 @@ pub fn judge(catalog: &Catalog, namespace: &str, pod: &Value) -> Verdict {
     let body = body.to_string().into_bytes();
     match review::decode(&body) {
         Ok(request) => examine(catalog, &body, &request, |ending| ending.verdict(&request)),
-        Err(message) => Verdict::malformed(&message),
+        Err(message) => Verdict::malformed(&wrong_field(pod).unwrap_or(message)),
     }
+}
+
+/// Where an object differs from a Pod, in words of its author: a position in our review would mean nothing to them.
+fn wrong_field(pod: &Value) -> Option<String> {
+    let text = pod.to_string();
+    let mut json = serde_json::Deserializer::from_str(&text);
+    let error = serde_path_to_error::deserialize::<_, pod::Pod<'_>>(&mut json).err()?;
+    Some(format!("{}: not what a Pod has there", error.path()))
 }
 
 /// Decides and merges, and hands what came out to `render` while everything that it borrows is alive.
@@ -113,4 +121,17 @@ fn opt_out_patch(request: &Request<'_>) -> Patch<'static> {
     edit.set(&mut patch, STATUS_ANNOTATION, quote(OPTED_OUT));
     edit.finish(&mut patch);
     patch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_that_is_no_pod_is_told_by_its_field() {
+        let pod = json!({"kind": "Pod", "spec": {"containers": [{"name": "a", "env": "x"}]}});
+        let verdict = judge(&Catalog::default(), "team-a", &pod);
+        assert_eq!(verdict.record.outcome, Outcome::Malformed);
+        assert_eq!(verdict.record.message, "spec.containers[0].env: not what a Pod has there");
+    }
 }
