@@ -65,8 +65,11 @@ pub(crate) fn run(bench: &Bench, progress: &Progress, report: &mut Report) {
             let Ok(subject) = subject else { continue };
             let runs = if bench.quick { subject.runs.div_ceil(4) } else { subject.runs };
             let found = spawn(&subject.program, runs, &environment, scratch.path());
-            wall[index].push(median(&found, 0));
-            cpu[index].push(median(&found, 1));
+            // Whoever waits for a core says nothing about the program: the best of the round.
+            let best = found.iter().map(|run| run[0]).fold(f64::INFINITY, f64::min);
+            wall[index].push(best);
+            let all: Vec<f64> = found.iter().map(|run| run[1]).collect();
+            cpu[index].push(quantile(&all, 0.5));
         }
     }
     let ours = (&wall[0], &cpu[0]);
@@ -76,7 +79,7 @@ pub(crate) fn run(bench: &Bench, progress: &Progress, report: &mut Report) {
         (3, "an empty process", Threshold::AtMost(if gnu { 4.0 } else { 3.2 })),
     ];
     for (index, name, threshold) in rows {
-        for (unit, ours, reference) in [("µs", ours.0, &wall[index]), ("µs CPU", ours.1, &cpu[index])] {
+        for (unit, ours, reference) in [("µs CPU", ours.1, &cpu[index]), ("µs", ours.0, &wall[index])] {
             let name = format!("init-sync, 1 MB in 10 files, against {name}");
             match (&subjects[index], threshold) {
                 (Err(why), _) => report.without(&name, unit, ours, threshold, why),
@@ -190,11 +193,6 @@ fn spawn(command: &[String], runs: usize, environment: &[(String, String)], scra
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {told}");
     serde_json::from_slice(&output.stdout).expect("figures")
-}
-
-fn median(runs: &[[f64; 2]], figure: usize) -> f64 {
-    let figures: Vec<f64> = runs.iter().map(|run| run[figure]).collect();
-    quantile(&figures, 0.5)
 }
 
 fn shell(bench: &Bench, scratch: &Path) -> Result<Subject, String> {

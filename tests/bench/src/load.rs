@@ -122,8 +122,8 @@ impl Client {
         block_on(async {
             let mut stream = self.connect(server).await;
             let mut buffer = vec![0; 1 << 20];
-            let (head, whole) = self.ask(&mut stream, &mut buffer).await;
-            buffer[head..whole].to_vec()
+            let whole = self.ask(&mut stream, &mut buffer).await;
+            body(&buffer[..whole])
         })
     }
 
@@ -165,11 +165,11 @@ impl Client {
         self.tls.connect(name, stream).await.expect("a handshake")
     }
 
-    /// One request; the answer stands in the buffer, the body between the two places.
-    async fn ask(&self, stream: &mut TlsStream<TcpStream>, buffer: &mut Vec<u8>) -> (usize, usize) {
+    /// One request; the whole answer stands in the buffer, and its length is returned.
+    async fn ask(&self, stream: &mut TlsStream<TcpStream>, buffer: &mut Vec<u8>) -> usize {
         stream.write_all(&self.request).await.expect("the request goes out");
         stream.flush().await.expect("the request goes out");
-        let (mut filled, mut ends) = (0, None);
+        let (mut filled, mut framing) = (0, None);
         loop {
             if filled == buffer.len() {
                 buffer.resize(filled * 2, 0);
@@ -177,28 +177,59 @@ impl Client {
             let read = stream.read(&mut buffer[filled..]).await.expect("an answer");
             assert!(read > 0, "the server closed the connection");
             filled += read;
-            if ends.is_none() {
-                ends = lengths(&buffer[..filled]);
-            }
-            if let Some((head, whole)) = ends.filter(|(_, whole)| filled >= *whole) {
-                return (head, whole);
+            framing = framing.or_else(|| Framing::of(&buffer[..filled]));
+            let complete = match framing {
+                None => false,
+                Some(Framing::Length(whole)) => filled >= whole,
+                Some(Framing::Chunked) => buffer[..filled].ends_with(b"\r\n0\r\n\r\n"),
+            };
+            if complete {
+                return filled;
             }
         }
     }
 }
 
-/// Length of the head, and of head and body.
-fn lengths(bytes: &[u8]) -> Option<(usize, usize)> {
-    let head = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
-    let text = std::str::from_utf8(&bytes[..head]).expect("a head");
-    assert!(text.starts_with("HTTP/1.1 200"), "the answer is {text}");
-    let field = |line: &str| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
-    };
-    match text.lines().find_map(field) {
-        Some(length) => Some((head, head + length)),
-        None => panic!("the answer has no length: {text}"),
+/// How an answer says where it ends.
+#[derive(Clone, Copy)]
+enum Framing {
+    /// Bytes of head and body.
+    Length(usize),
+    Chunked,
+}
+
+impl Framing {
+    fn of(bytes: &[u8]) -> Option<Self> {
+        let head = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+        let text = std::str::from_utf8(&bytes[..head]).expect("a head").to_ascii_lowercase();
+        assert!(text.starts_with("http/1.1 200"), "the answer is {text}");
+        let field = |name| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        if let Some(length) = field("content-length:") {
+            return Some(Self::Length(head + length.parse::<usize>().expect("a length")));
+        }
+        assert_eq!(field("transfer-encoding:"), Some("chunked"), "where does the answer end? {text}");
+        Some(Self::Chunked)
+    }
+}
+
+/// The body of a whole answer.
+fn body(answer: &[u8]) -> Vec<u8> {
+    let head = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
+    let mut rest = &answer[head..];
+    if matches!(Framing::of(answer), Some(Framing::Length(_))) {
+        return rest.to_vec();
+    }
+    let mut body = Vec::new();
+    loop {
+        let line = rest.windows(2).position(|two| two == b"\r\n").expect("a chunk");
+        let size =
+            std::str::from_utf8(&rest[..line]).ok().and_then(|text| usize::from_str_radix(text, 16).ok());
+        let size = size.expect("a chunk's size");
+        if size == 0 {
+            return body;
+        }
+        body.extend_from_slice(&rest[line + 2..line + 2 + size]);
+        rest = &rest[line + 2 + size + 2..];
     }
 }
 

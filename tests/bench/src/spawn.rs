@@ -42,6 +42,7 @@ pub(crate) fn peak(program: &[String]) {
     let mut child = Command::new("/bin/sh")
         .args(["-c", "kill -STOP $$; exec \"$@\"", "sh"])
         .args(program)
+        .stdout(Stdio::null())
         .spawn()
         .expect("a shell");
     let pid = Pid::from_raw(i32::try_from(child.id()).expect("a process id"));
