@@ -19,7 +19,8 @@ fn documents(path: &str) -> Vec<Value> {
 /// The API server with the definition in effect.
 fn api() -> &'static Api {
     let api = Cluster::shared().admin();
-    let text = std::fs::read_to_string(places::repository().join("manifests/base/crd.yaml")).expect("the CRD");
+    let text =
+        std::fs::read_to_string(places::repository().join("manifests/base/crd.yaml")).expect("the CRD");
     assert!(text.len() < MOST_BYTES, "{} bytes", text.len());
     let definition = documents("manifests/base/crd.yaml").remove(0);
     api.apply(&definition);
