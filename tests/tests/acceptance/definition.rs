@@ -25,13 +25,13 @@ fn api() -> &'static Api {
     let definition = documents("manifests/base/crd.yaml").remove(0);
     api.apply(&definition);
     let established = wait_until(Duration::from_secs(20), || {
-        (api.dry_run(&profile("probe", json!({}))).status == 201).then_some(())
+        (api.dry_run(&profile("probe", &json!({}))).status == 201).then_some(())
     });
     assert!(established.is_some(), "the definition did not come into effect");
     api
 }
 
-fn profile(name: &str, spec: Value) -> Value {
+fn profile(name: &str, spec: &Value) -> Value {
     json!({
         "apiVersion": "spark-injector.io/v1alpha1", "kind": "SparkProfile",
         "metadata": {"name": name}, "spec": spec,
@@ -52,7 +52,7 @@ fn profiles_are_accepted_as_they_are_written_and_come_back_so() {
 fn a_misspelt_field_of_a_template_is_kept_for_the_compiler_to_name() {
     let template = json!({"spec": {"tolerationz": [], "containers": [{"name": "spark", "envv": []}]}});
     let spec = json!({"common": {"template": template}, "localDirs": [{"hostPath": {"path": "/x"}}]});
-    let stored = api().create(&profile("misspelt", spec.clone())).expect(201);
+    let stored = api().create(&profile("misspelt", &spec)).expect(201);
     assert_eq!(stored["spec"], spec);
 }
 
@@ -66,7 +66,7 @@ fn what_the_schema_can_tell_is_refused_with_the_field() {
         (json!({"files": [{"mountPath": "/x", "roles": ["worker"]}]}), "spec.files[0].roles[0]"),
         (json!({"delivery": "Carrier pigeon"}), "spec.delivery"),
     ] {
-        let reply = api.create(&profile("refused", spec));
+        let reply = api.create(&profile("refused", &spec));
         assert_eq!(reply.status, 422, "{part}: {}", reply.text);
         assert!(reply.message().contains(part), "{part}: {}", reply.message());
     }
