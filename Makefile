@@ -15,7 +15,7 @@ STATIC := RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$(CARGO_H
 # It is pulled by every node; what it may weigh is part of its contract.
 INIT_SYNC_BYTES := 1250000
 FUZZ_SECONDS ?= 60
-# Arguments of the demo: `make demo ARGS=--keep` leaves everything up for a look around.
+# Arguments of the demo and the bench: `make demo ARGS=--keep` leaves everything up for a look around.
 ARGS ?=
 
 .PHONY: help
@@ -75,6 +75,10 @@ crd: build ## Write the CustomResourceDefinition
 .PHONY: golden
 golden: build ## Write the golden files anew; read the difference before you commit it
 	REFRESH_GOLDEN=1 cargo test --locked -p acceptance golden
+
+.PHONY: bench
+bench: build ## Measure against references, interleaved in one run (ARGS=--quick for a look)
+	cargo run --locked --release -p bench -- $(ARGS)
 
 .PHONY: fuzz
 fuzz: ## Fuzz the review decoder for FUZZ_SECONDS (needs a nightly compiler)
