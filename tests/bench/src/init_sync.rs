@@ -145,11 +145,37 @@ fn once(report: &mut Report, binary: &Path, gnu: bool, environment: &[(String, S
             }
         }
     }
+    match program("valgrind")
+        .and_then(|valgrind| instructions(&valgrind, binary, &directory("counted"), environment))
+    {
+        Some(counted) => {
+            let name = "init-sync instructions, 1 MB in 10 files";
+            report.absolute(name, "millions", &Samples::one(counted / 1e6), Threshold::None);
+        }
+        None => report.missing("instruction count of init-sync: no valgrind that runs it"),
+    }
     let size = std::fs::metadata(binary).map_or(0, |metadata| metadata.len());
     let size = count(usize::try_from(size).unwrap_or_default()) / 1e3;
     let libc = if gnu { "gnu" } else { "musl" };
     let limit = Threshold::AtMost(if gnu { 1250.0 } else { 100.0 });
     report.absolute(&format!("init-sync, static binary ({libc})"), "kB", &Samples::one(size), limit);
+}
+
+fn instructions(
+    valgrind: &Path,
+    binary: &Path,
+    directory: &Path,
+    environment: &[(String, String)],
+) -> Option<f64> {
+    let mut command = Command::new(valgrind);
+    command
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(binary)
+        .arg("--to")
+        .arg(directory);
+    let output = command.env_clear().envs(environment.iter().cloned()).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    text.lines().find_map(|line| line.split_once("Collected :"))?.1.trim().parse().ok()
 }
 
 /// A manifest, and the variables that it names.

@@ -60,7 +60,7 @@ impl Server {
         stdout.read_line(&mut line).expect("a line");
         let started = before.elapsed();
         let announced: Value = serde_json::from_str(&line)
-            .unwrap_or_else(|_| panic!("{command:?} does not say where it listens, but {line:?}"));
+            .unwrap_or_else(|_| panic!("{command:?} does not say where it listens; run it by hand"));
         let address = announced["listening"]["review"].as_str().and_then(|text| text.parse().ok());
         Self { _stdin: child.stdin.take(), child, address: address.expect("an address"), started }
     }
