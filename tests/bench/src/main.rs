@@ -52,6 +52,7 @@ fn main() -> ExitCode {
     if let Some(inner) = cli.inner {
         return run_inner(inner);
     }
+    process::end_with_signals();
     let bench = cli.bench;
     let progress = Progress(Instant::now());
     let mut report = Report::default();

@@ -4,10 +4,39 @@ use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Servers that run now: a signal that ends us ends them.
+static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+
+/// From now on a signal that asks us to end ends every server first.
+pub(crate) fn end_with_signals() {
+    std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut terminate = signal(SignalKind::terminate()).expect("a signal");
+            let mut interrupt = signal(SignalKind::interrupt()).expect("a signal");
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        });
+        for id in RUNNING.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            if let Ok(id) = i32::try_from(*id) {
+                let _ = kill(Pid::from_raw(id), Signal::SIGKILL);
+            }
+        }
+        #[allow(clippy::exit, reason = "asked to")]
+        std::process::exit(130);
+    });
+}
 
 /// Certificate and key of all servers: ECDSA P-256, on loopback.
 #[derive(Debug)]
@@ -87,6 +116,9 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
+        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        // Before the id can be somebody else's.
+        running.retain(|id| *id != self.child.id());
         let _ = self.child.wait();
     }
 }
@@ -97,6 +129,7 @@ fn spawn(command: &mut Command) -> Child {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner).push(child.id());
     let stderr = child.stderr.take().expect("a pipe");
     std::thread::spawn(move || {
         let mut stderr = BufReader::with_capacity(1 << 16, stderr);
