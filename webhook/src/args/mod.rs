@@ -6,6 +6,7 @@
     reason = "these comments are printed as help texts, where backticks are noise"
 )]
 
+mod duration;
 mod help;
 mod serve;
 
@@ -13,7 +14,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use serve::{ServeArgs, TlsVersion};
+pub use serve::{DrainArgs, ServeArgs, TlsArgs, TlsVersion};
 
 use crate::catalog::Settings;
 use crate::sources::directory::Directory;

@@ -1,0 +1,67 @@
+//! `serve`: starts the server, keeps profiles and certificate up to date, and tells it when to end.
+
+mod credentials;
+mod inputs;
+mod logging;
+mod signals;
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use super::exit::Failure;
+use super::output::internal;
+use crate::args::{DrainArgs, Inputs, ServeArgs};
+use crate::server::metrics::Metrics;
+use crate::server::{Addresses, Bound, DrainTimes};
+use credentials::Files;
+use inputs::FromDirectory;
+
+pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
+    let ServeArgs { inputs, poll, listen, admin, tls, drain } = args;
+    let times = drain_times(&drain)?;
+    logging::start();
+    let metrics = Arc::new(Metrics::new());
+    let credentials = Files::start(tls, &metrics)?;
+    let inputs = FromDirectory::start(Inputs::from(inputs), poll, &metrics)?;
+    let bound = Bound::open(listen, admin).map_err(|error| Failure::Unusable(error.to_string()))?;
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(internal)?;
+    runtime.block_on(async {
+        // Before anybody is told that we listen: a signal must never find the default action.
+        let stop = signals::listen()?;
+        let (catalog, tls) = (inputs.catalog(), credentials.tls.clone());
+        tokio::spawn(inputs.keep(Arc::clone(&metrics)));
+        tokio::spawn(credentials.keep(Arc::clone(&metrics)));
+        announce(bound.addresses().map_err(internal)?)?;
+        bound.serve(catalog, metrics, tls, times, stop).await.map_err(internal)
+    })?;
+    // A look at the inputs may be under way on another thread; nobody needs its result.
+    runtime.shutdown_background();
+    tracing::info!("ended");
+    Ok(())
+}
+
+fn drain_times(args: &DrainArgs) -> Result<DrainTimes, Failure> {
+    let times = DrainTimes { quiet: args.drain_quiet, min: args.drain_min, max: args.drain_max };
+    if times.max < times.min || times.max < times.quiet {
+        let message = "--drain-max has to be at least as long as --drain-min and --drain-quiet";
+        return Err(Failure::Unusable(message.to_owned()));
+    }
+    Ok(times)
+}
+
+/// The first line on the standard output: tools wait for it, and read the ports from it.
+fn announce(addresses: Addresses) -> Result<(), Failure> {
+    let Addresses { review, admin } = addresses;
+    let line =
+        serde_json::json!({ "listening": { "review": review.to_string(), "admin": admin.to_string() } });
+    let mut stdout = std::io::stdout().lock();
+    // Whoever started us may not care: a closed pipe is no reason not to serve.
+    match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(internal(error)),
+        _ => {
+            tracing::info!(review = %review, admin = %admin, "serving");
+            Ok(())
+        }
+    }
+}
