@@ -6,6 +6,7 @@
     reason = "these comments are printed as help texts, where backticks are noise"
 )]
 
+mod cluster;
 mod duration;
 mod help;
 mod serve;
@@ -14,8 +15,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use cluster::ClusterArgs;
 pub use serve::{DrainArgs, ServeArgs, TlsArgs, TlsVersion};
 
+use crate::api::names;
 use crate::catalog::Settings;
 use crate::sources::directory::Directory;
 
@@ -63,12 +66,21 @@ pub struct InputArgs {
     /// Folder or file of YAML and JSON: SparkProfiles, Namespaces, ConfigMaps, Secrets; repeatable
     #[arg(long, value_name = "PATH", required = true, env = "SPARK_INJECTOR_FROM")]
     from: Vec<PathBuf>,
+    /// How profiles are compiled.
+    #[command(flatten)]
+    compile: CompileArgs,
+}
+
+/// What the operator decides, wherever profiles come from.
+#[derive(Args, Clone, Debug)]
+pub struct CompileArgs {
     /// Folder below which the `directory` sources of profiles are
     #[arg(long, value_name = "DIR", env = "SPARK_INJECTOR_FILES_ROOT")]
     files_root: Option<PathBuf>,
-    /// The injector's own namespace: never injected, and where sources are unless they say otherwise
-    #[arg(long, value_name = "NAMESPACE", env = "SPARK_INJECTOR_OWN_NAMESPACE", default_value_t = Settings::default().namespace)]
-    own_namespace: String,
+    /// The injector's own namespace: never injected, and where sources are unless they say otherwise; default that of
+    /// the pod it runs in when it serves a cluster, else spark-injector
+    #[arg(long, value_name = "NAMESPACE", env = "SPARK_INJECTOR_OWN_NAMESPACE")]
+    own_namespace: Option<String>,
     /// Further namespace from which sources may be read; repeatable
     #[arg(long, value_name = "NAMESPACE", env = "SPARK_INJECTOR_SOURCE_NAMESPACE", value_delimiter = ',')]
     source_namespace: Vec<String>,
@@ -97,9 +109,18 @@ pub struct Inputs {
 
 impl From<InputArgs> for Inputs {
     fn from(args: InputArgs) -> Self {
+        let InputArgs { from, compile } = args;
+        let (settings, files_root) = compile.settings(None);
+        let directory = Directory { from, files_root, default_namespace: settings.namespace.clone() };
+        Self { directory, settings }
+    }
+}
+
+impl CompileArgs {
+    /// The settings of the compiler, and where directories are. `namespace` is our own one where no flag says so.
+    pub fn settings(self, namespace: Option<String>) -> (Settings, Option<PathBuf>) {
         // Every flag by its name: one that is not used does not compile.
-        let InputArgs {
-            from,
+        let Self {
             files_root,
             own_namespace,
             source_namespace,
@@ -107,18 +128,18 @@ impl From<InputArgs> for Inputs {
             init_image,
             init_cpu,
             init_memory,
-        } = args;
-        let directory = Directory { from, files_root, default_namespace: own_namespace.clone() };
+        } = self;
+        let namespace = own_namespace.filter(|name| !name.is_empty()).or(namespace);
         let settings = Settings {
             init_image,
             init_cpu,
             init_memory,
-            namespace: own_namespace,
+            namespace: namespace.unwrap_or_else(|| names::DEFAULT_NAMESPACE.to_owned()),
             source_namespaces: source_namespace,
             default_priority_class: default_priority_class.filter(|name| !name.is_empty()),
             client_authentication: false,
         };
-        Self { directory, settings }
+        (settings, files_root)
     }
 }
 

@@ -27,6 +27,9 @@ async fn alive() -> &'static str {
 async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
     if app.drain.is_draining() {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready: draining, the process is about to end\n")
+    } else if !app.catalog.is_synced() {
+        let message = "not ready: profiles, namespaces and sources are not all read yet; the log says what is missing\n";
+        (StatusCode::SERVICE_UNAVAILABLE, message)
     } else {
         (StatusCode::OK, "ok\n")
     }

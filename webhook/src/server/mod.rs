@@ -15,7 +15,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{Address, Handle, Server};
@@ -26,6 +25,7 @@ pub use drain::{DrainTimes, Stop};
 
 use crate::admit::Answer;
 use crate::catalog::Catalog;
+use crate::sources::live::LiveCatalog;
 use body::Budget;
 use drain::Drain;
 use metrics::Metrics;
@@ -46,7 +46,7 @@ type Reviewer = fn(&Catalog, &[u8]) -> Answer;
 /// What the handlers share.
 #[derive(Clone)]
 pub(crate) struct App {
-    catalog: Arc<ArcSwap<Catalog>>,
+    catalog: LiveCatalog,
     metrics: Arc<Metrics>,
     drain: Arc<Drain>,
     budget: Arc<Budget>,
@@ -95,7 +95,7 @@ impl Bound {
     /// When a socket cannot be served at all. Trouble of one connection ends that connection.
     pub async fn serve(
         self,
-        catalog: Arc<ArcSwap<Catalog>>,
+        catalog: LiveCatalog,
         metrics: Arc<Metrics>,
         tls: RustlsConfig,
         times: DrainTimes,

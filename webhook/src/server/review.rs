@@ -114,6 +114,7 @@ mod tests {
     use crate::server::DrainTimes;
     use crate::server::drain::Drain;
     use crate::server::metrics::Metrics;
+    use crate::sources::live::LiveCatalog;
 
     fn defective(_: &Catalog, body: &[u8]) -> Answer {
         assert!(body != b"s3cr3t", "a defect that quotes s3cr3t");
@@ -123,7 +124,7 @@ mod tests {
     #[tokio::test]
     async fn a_defect_costs_one_request() {
         let app = App {
-            catalog: Arc::default(),
+            catalog: LiveCatalog::default(),
             metrics: Arc::new(Metrics::new()),
             drain: Arc::new(Drain::new(DrainTimes::default())),
             budget: Arc::default(),

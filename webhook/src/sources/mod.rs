@@ -2,10 +2,12 @@
 //! [`Snapshot`](crate::catalog::Snapshot) and says what it could not use; what the rest means is the compiler's part.
 //!
 //! `directory` walks files, `document` parses them, `objects` sorts their objects into a snapshot, `files_root` adds
-//! the directories that profiles name, and `watch` does all of it again when something changed.
+//! the directories that profiles name, and `watch` does all of it again when something changed. What is compiled from a
+//! snapshot goes into `live`, from where everybody else reads it.
 
 pub mod directory;
 pub mod document;
 mod files_root;
+pub mod live;
 mod objects;
 pub mod watch;

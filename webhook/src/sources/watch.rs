@@ -3,12 +3,10 @@
 //! By polling: kubelet and git-sync swap symlinks above the files, which file watches do not see, and one look a
 //! second at names and times costs nothing.
 
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwap;
-
 use super::directory::{Directory, Fingerprint, Load, Unreadable};
+use super::live::LiveCatalog;
 use crate::catalog::{Catalog, Problem, Settings};
 
 /// A file that changed less than this many seconds before it was read may have changed again within one tick of the
@@ -46,7 +44,7 @@ pub struct Reload {
 pub struct Watch {
     directory: Directory,
     settings: Settings,
-    catalog: Arc<ArcSwap<Catalog>>,
+    catalog: LiveCatalog,
     problems: Vec<Problem>,
     /// Directories below the files root that profiles name.
     directories: Vec<String>,
@@ -65,7 +63,7 @@ impl Watch {
         let mut watch = Self {
             directory,
             settings,
-            catalog: Arc::default(),
+            catalog: LiveCatalog::default(),
             problems: Vec::new(),
             directories: Vec::new(),
             digest: [0; 32],
@@ -81,8 +79,8 @@ impl Watch {
     }
 
     /// The catalog, as it is swapped.
-    pub fn catalog(&self) -> Arc<ArcSwap<Catalog>> {
-        Arc::clone(&self.catalog)
+    pub fn catalog(&self) -> LiveCatalog {
+        self.catalog.clone()
     }
 
     /// Looks whether something changed, and compiles everything again if it did.
@@ -129,7 +127,7 @@ impl Watch {
         self.directories = snapshot.directories.into_keys().collect();
         self.problems = found;
         self.digest = digest;
-        self.catalog.store(Arc::new(catalog));
+        self.catalog.store(catalog);
         reload
     }
 }
@@ -147,6 +145,7 @@ fn moved(previous: Option<&Catalog>, next: &Catalog) -> Vec<(String, Option<Stri
 mod tests {
     use std::fs;
     use std::path::Path;
+    use std::sync::Arc;
 
     use super::*;
 

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use arc_swap::ArcSwap;
-
 use crate::args::Inputs;
-use crate::catalog::Catalog;
 use crate::cli::exit::Failure;
 use crate::server::metrics::{Metrics, Reloaded};
+use crate::sources::live::LiveCatalog;
 use crate::sources::watch::{Change, Reload, Watch};
 
 /// A directory that is looked at again and again.
@@ -30,7 +28,7 @@ impl FromDirectory {
         Ok(Self { watch, every })
     }
 
-    pub(super) fn catalog(&self) -> Arc<ArcSwap<Catalog>> {
+    pub(super) fn catalog(&self) -> LiveCatalog {
         self.watch.catalog()
     }
 

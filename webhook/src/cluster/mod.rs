@@ -1,0 +1,159 @@
+//! The API server as this process meets it: which one, as whom, with which limits. What is asked of it is the part of
+//! whoever holds the client.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http::HeaderValue;
+use http::header::USER_AGENT;
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::{Client, Config};
+use rustls::crypto::{CryptoProvider, ring};
+
+/// A healthy API server takes a connection within milliseconds.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long one watch goes on before it is asked for again, in seconds. A connection that was cut without a word is
+/// noticed only after this time; a watch that resumes costs next to nothing.
+pub const WATCH_SECONDS: u32 = 60;
+
+/// Longer than any silence that is normal: the last words of a watch come a little after its time.
+const READ_TIMEOUT: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 15);
+
+const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Where the kubelet puts the namespace of a pod's service account.
+const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+/// Which API server is meant.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// Kubeconfig files, merged in this order; empty for the pod's own service account or, outside a pod,
+    /// `~/.kube/config`.
+    pub kubeconfig: Vec<PathBuf>,
+    /// The context to use, if it is not the current one of the kubeconfig.
+    pub context: Option<String>,
+}
+
+/// Why there is no connection. Nothing was sent yet: whether the API server answers is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// A kubeconfig cannot be used.
+    #[error("kubeconfig {file}: {why}; give another one with --kubeconfig or --context")]
+    Kubeconfig {
+        /// Where it was read from.
+        file: String,
+        /// What is wrong with it, without its content.
+        why: String,
+    },
+    /// The files of the pod's service account cannot be used.
+    #[error("service account of this pod: {0}; set automountServiceAccountToken, or give --kubeconfig")]
+    ServiceAccount(#[from] kube::config::InClusterError),
+    /// The credentials cannot be used.
+    #[error("credentials for {url}: {source}")]
+    Credentials {
+        /// Address of the API server.
+        url: String,
+        /// What is wrong with them.
+        source: Box<kube::Error>,
+    },
+}
+
+/// A client of the API server. Call it inside a runtime.
+///
+/// # Errors
+///
+/// When there is no usable configuration: the error says which file and what to do.
+pub async fn connect(access: &Access) -> Result<Client, ConnectError> {
+    if CryptoProvider::get_default().is_none() {
+        // Fails only where another thread was faster, with the same provider.
+        drop(ring::default_provider().install_default());
+    }
+    let mut config = configuration(access).await?;
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.read_timeout = Some(READ_TIMEOUT);
+    config.write_timeout = Some(WRITE_TIMEOUT);
+    // Without it the time that a pooled connection lay idle counts against the next answer.
+    config.reset_reader_on_write = true;
+    let agent = HeaderValue::from_static(concat!("spark-injector/", env!("CARGO_PKG_VERSION")));
+    config.headers.push((USER_AGENT, agent));
+    let url = config.cluster_url.to_string();
+    Client::try_from(config).map_err(|source| ConnectError::Credentials { url, source: Box::new(source) })
+}
+
+/// The namespace of the pod that this process runs in, if it runs in one.
+pub fn own_namespace() -> Option<String> {
+    let text = std::fs::read_to_string(NAMESPACE_FILE).ok()?;
+    Some(text.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
+async fn configuration(access: &Access) -> Result<Config, ConnectError> {
+    let is_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    if access.kubeconfig.is_empty() && access.context.is_none() && is_pod {
+        return Ok(Config::incluster()?);
+    }
+    let names: Vec<String> = access.kubeconfig.iter().map(|path| path.display().to_string()).collect();
+    let file = if names.is_empty() { "~/.kube/config".to_owned() } else { names.join(", ") };
+    let failed =
+        |error: KubeconfigError| ConnectError::Kubeconfig { file: file.clone(), why: reason(&error) };
+    let kubeconfig = read(&access.kubeconfig).map_err(failed)?;
+    let options = KubeConfigOptions { context: access.context.clone(), ..KubeConfigOptions::default() };
+    Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(failed)
+}
+
+fn read(files: &[PathBuf]) -> Result<Kubeconfig, KubeconfigError> {
+    let Some((first, more)) = files.split_first() else { return Kubeconfig::read() };
+    more.iter().try_fold(Kubeconfig::read_from(first)?, |all, path: &PathBuf| {
+        all.merge(Kubeconfig::read_from::<&Path>(path)?)
+    })
+}
+
+/// The parser's own words may quote a token.
+fn reason(error: &KubeconfigError) -> String {
+    match error {
+        KubeconfigError::Parse(_) => "not YAML in the form of a kubeconfig".to_owned(),
+        KubeconfigError::ReadConfig(error, path) => format!("cannot read {}: {error}", path.display()),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn refused(text: Option<&str>, context: Option<&str>) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config");
+        if let Some(text) = text {
+            std::fs::write(&file, text).unwrap();
+        }
+        let access = Access { kubeconfig: vec![file], context: context.map(ToOwned::to_owned) };
+        match connect(&access).await {
+            Ok(_) => panic!("connected"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_kubeconfig_that_cannot_be_used_is_named_and_not_quoted() {
+        let missing = refused(None, None).await;
+        assert!(missing.contains("/config: cannot read") && missing.contains("--kubeconfig"), "{missing}");
+        let broken = refused(Some("users: [{name: a, user: {token: s3cr3t"), None).await;
+        assert!(broken.contains("not YAML") && !broken.contains("s3cr3t"), "{broken}");
+        let empty = refused(Some("{apiVersion: v1, kind: Config}"), None).await;
+        assert!(empty.contains("current context"), "{empty}");
+        let unknown = refused(Some("{apiVersion: v1, kind: Config}"), Some("prod")).await;
+        assert!(unknown.contains("prod"), "{unknown}");
+    }
+
+    #[tokio::test]
+    async fn a_kubeconfig_is_enough() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config");
+        let text = "{current-context: c, contexts: [{name: c, context: {cluster: k, user: u, namespace: n}}],
+            clusters: [{name: k, cluster: {server: 'https://127.0.0.1:1'}}], users: [{name: u, user: {token: t}}]}";
+        std::fs::write(&file, text).unwrap();
+        let access = Access { kubeconfig: vec![file], context: None };
+        assert_eq!(connect(&access).await.unwrap().default_namespace(), "n");
+    }
+}
