@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Builds the control plane of the acceptance tests and of the demo (etcd, kube-apiserver, kubectl) from the Go
-# module proxy, at the versions in go.mod, into a cache directory. The last line on stdout is that directory.
-# When it is there already, nothing is done. One build at a time; an interrupted one leaves nothing behind.
+# Builds the control plane of the acceptance tests and of the demo (etcd, kube-apiserver, kube-controller-manager,
+# kubectl) from the Go module proxy, at the versions in go.mod, into a cache directory. The last line on stdout is
+# that directory. When it is there already, nothing is done. One build at a time; an interrupted one leaves nothing
+# behind.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -65,6 +66,8 @@ stamp=k8s.io/component-base/version
 minor=${kubernetes#v1.}
 stamps="-X $stamp.gitVersion=$kubernetes -X $stamp.gitMajor=1 -X $stamp.gitMinor=${minor%%.*}"
 build kube-apiserver "$kubernetes" "3 to 8 minutes the first time" "$stamps" k8s.io/kubernetes/cmd/kube-apiserver
+build kube-controller-manager "$kubernetes" "a minute or two, most is built already" "$stamps" \
+  k8s.io/kubernetes/cmd/kube-controller-manager
 build etcd "$etcd" "under a minute" "" go.etcd.io/etcd/server/v3
 build kubectl "$kubernetes" "about a minute" "$stamps" k8s.io/kubernetes/cmd/kubectl
 

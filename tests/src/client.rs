@@ -58,7 +58,7 @@ impl Reply {
     }
 }
 
-/// A namespace to be made, with its `default` service account, which no controller makes here.
+/// A namespace to be made, with its `default` service account, for which no controller is waited.
 #[derive(Debug, Clone)]
 pub struct Namespace {
     name: String,
@@ -245,8 +245,8 @@ impl Api {
         reply.body
     }
 
-    /// Deletes the object of this kind, namespace and name at once. A namespace stays in `Terminating`: no
-    /// controller ends that here.
+    /// Deletes the object of this kind, namespace and name at once. A namespace stays in `Terminating`
+    /// where there is no controller manager.
     #[track_caller]
     pub fn delete(&self, object: &Value) -> Reply {
         self.json("DELETE", &object_path(object), "application/json", &json!({"gracePeriodSeconds": 0}))
@@ -256,7 +256,15 @@ impl Api {
     #[track_caller]
     pub fn create_namespace(&self, namespace: &Namespace) {
         self.create(&namespace.object()).expect(201);
-        self.create_service_account(&namespace.name, "default");
+        self.ensure_service_account(&namespace.name, "default");
+    }
+
+    /// Makes a service account where it is not there: a controller may have been faster.
+    #[track_caller]
+    pub fn ensure_service_account(&self, namespace: &str, name: &str) {
+        let metadata = json!({"name": name, "namespace": namespace});
+        let reply = self.create(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}));
+        assert!(matches!(reply.status, 201 | 409), "service account {namespace}/{name}: {}", reply.text);
     }
 
     /// Makes a service account.

@@ -2,7 +2,8 @@
 //!
 //! | module | owns |
 //! | --- | --- |
-//! | [`cluster`] | one control plane (etcd and kube-apiserver) on loopback, and its end |
+//! | [`cluster`] | one control plane (etcd, kube-apiserver, controllers) on loopback, its outages and its end |
+//! | [`balancer`] | what kube-proxy does for the replicas of a Service |
 //! | [`client`] | requests to it as plain JSON, with status, body and warnings in sight; a blocking interface |
 //! | [`registration`] | the webhook configuration, and waiting until it is in effect |
 //! | [`webhook`], [`cli`] | the built `spark-injector`, as a server and as a command line |
@@ -37,6 +38,7 @@
     clippy::print_stderr
 )]
 
+pub mod balancer;
 pub mod cli;
 pub mod client;
 pub mod cluster;

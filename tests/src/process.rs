@@ -60,10 +60,13 @@ impl Process {
         Self { name: name.to_owned(), child, lifeline, status: None }
     }
 
-    /// Starts `command` with both output streams in one log file.
+    /// Starts `command` with both output streams at the end of one log file.
     pub fn spawn_logged(name: &str, command: &Command, log: &Path) -> Self {
-        let file =
-            File::create(log).unwrap_or_else(|error| panic!("cannot write {}: {error}", log.display()));
+        let file = File::options()
+            .append(true)
+            .create(true)
+            .open(log)
+            .unwrap_or_else(|error| panic!("cannot write {}: {error}", log.display()));
         let copy = file.try_clone().expect("a second handle of the log");
         Self::spawn(name, command, file.into(), copy.into())
     }

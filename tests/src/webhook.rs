@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::balancer::Balancer;
 use crate::client::{Api, Credential, Reply};
 use crate::pki::Authority;
 use crate::places;
@@ -19,6 +20,29 @@ use crate::scratch::Scratch;
 
 const START: Duration = Duration::from_secs(20);
 const STOP: Duration = Duration::from_secs(30);
+
+/// What `serve` proves itself with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Certificate {
+    /// Files that an authority of the harness signed, for loopback addresses.
+    #[default]
+    Files,
+    /// What the arguments say. The server may make its own.
+    Arguments,
+}
+
+/// How a webhook is started. Addresses on loopback are added unless the arguments have `--listen`.
+#[derive(Debug, Clone, Default)]
+pub struct Options<'a> {
+    /// Arguments after `serve`.
+    pub args: Vec<String>,
+    /// Environment variables.
+    pub env: Vec<(&'a str, String)>,
+    /// Whose rights it has on an API server.
+    pub kubeconfig: Option<&'a Path>,
+    /// What it proves itself with.
+    pub certificate: Certificate,
+}
 
 /// A running webhook; killed when dropped.
 #[derive(Debug)]
@@ -35,25 +59,38 @@ pub struct Webhook {
 impl Webhook {
     /// Serves from the directory `from` (profiles, sources, namespaces as YAML).
     pub fn start(from: &Path, extra: &[&str]) -> Self {
-        let mut command = Command::new(places::spark_injector());
-        command.arg("serve").arg("--from").arg(from).args(extra);
-        Self::launch(command)
+        let from = from.to_str().expect("a path in UTF-8");
+        let args = ["--from", from].iter().chain(extra).map(ToString::to_string).collect();
+        Self::launch(&Options { args, ..Options::default() })
     }
 
     /// Serves with exactly these arguments after `serve` (addresses and certificates are added), and this
     /// kubeconfig: with sources and controllers on a cluster.
     pub fn start_on_cluster(kubeconfig: &Path, args: &[&str]) -> Self {
-        let mut command = Command::new(places::spark_injector());
-        command.arg("serve").args(args).env("KUBECONFIG", kubeconfig);
-        Self::launch(command)
+        let args = args.iter().map(ToString::to_string).collect();
+        Self::launch(&Options { args, kubeconfig: Some(kubeconfig), ..Options::default() })
     }
 
-    fn launch(mut command: Command) -> Self {
+    /// Serves as these options say.
+    ///
+    /// # Panics
+    /// When it does not print its addresses, with what it said instead.
+    pub fn launch(options: &Options<'_>) -> Self {
         let files = Scratch::new("webhook");
         let authority = Authority::new("webhook-ca");
-        let (certificate, key) = authority.server("spark-injector").write(files.path(), "tls");
-        command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
-        command.arg("--tls-cert").arg(certificate).arg("--tls-key").arg(key);
+        let mut command = Command::new(places::spark_injector());
+        command.arg("serve").args(&options.args);
+        command.envs(options.env.iter().map(|(name, value)| (*name, value.as_str())));
+        if let Some(kubeconfig) = options.kubeconfig {
+            command.env("KUBECONFIG", kubeconfig);
+        }
+        if !options.args.iter().any(|argument| argument.starts_with("--listen")) {
+            command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+        }
+        if options.certificate == Certificate::Files {
+            let (certificate, key) = authority.server("spark-injector").write(files.path(), "tls");
+            command.arg("--tls-cert").arg(certificate).arg("--tls-key").arg(key);
+        }
         let mut process = Process::spawn("spark-injector", &command, Stdio::piped(), Stdio::piped());
 
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -96,7 +133,22 @@ impl Webhook {
         Registration::new(name, &self.url(), self.authority.certificate())
     }
 
-    /// The authority that signed the serving certificate.
+    /// The address of the review port.
+    pub fn review_address(&self) -> SocketAddr {
+        self.review
+    }
+
+    /// The address of the admin port.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Becomes an endpoint of this balancer, and gets connections while it is ready.
+    pub fn join(&self, balancer: &Balancer) {
+        balancer.add(self.review, Some(self.admin));
+    }
+
+    /// The authority that signed the serving certificate, where that is [`Certificate::Files`].
     pub fn authority(&self) -> &Authority {
         &self.authority
     }
@@ -155,6 +207,21 @@ impl Webhook {
         let found =
             wait_until(Duration::from_secs(10), || self.log().into_iter().find(|line| line.contains(text)));
         found.unwrap_or_else(|| panic!("no line with {text:?} in:\n{}", self.log().join("\n")))
+    }
+
+    /// Sends a signal by its short name: `STOP` makes it hang, `CONT` lets it go on.
+    pub fn signal(&mut self, signal: &str) {
+        self.process.signal(signal);
+    }
+
+    /// SIGKILL, and its end.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// The exit status, if it has ended.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.ended()
     }
 
     /// Sends SIGTERM and does not wait.

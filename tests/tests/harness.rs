@@ -1,8 +1,11 @@
 //! The harness itself: if these fail, no other acceptance test means anything.
 
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use acceptance::balancer::Balancer;
 use acceptance::client::Namespace;
 use acceptance::cluster::{Cluster, ClusterOptions};
 use acceptance::kubelet;
@@ -195,6 +198,119 @@ fn options_take_effect_and_nothing_stays_behind() {
     eprintln!("control plane gone after {:.1} s", begin.elapsed().as_secs_f64());
     assert!(!ids.iter().any(|id| is_alive(*id)));
     assert!(std::env::var_os("KEEP").is_some() || !directory.exists());
+}
+
+#[test]
+fn controllers_make_the_cluster_behave_as_any_other() {
+    let options = ClusterOptions { controller_manager: true, ..ClusterOptions::default() };
+    let begin = Instant::now();
+    let cluster = Cluster::start_with(&options);
+    eprintln!("control plane with controllers ready after {:.1} s", begin.elapsed().as_secs_f64());
+    let api = cluster.admin();
+    let within = Duration::from_secs(30);
+
+    api.create(&Namespace::new("team-a").object()).expect(201);
+    let account = "/api/v1/namespaces/team-a/serviceaccounts/default";
+    assert!(wait_until(within, || (api.get(account).status == 200).then_some(())).is_some());
+    let pods = "/api/v1/namespaces/team-a/pods";
+    let reader = cluster.service_account("team-a", "default");
+    assert_eq!(reader.get(pods).status, 403);
+    // `view` is an aggregated role: empty until a controller fills it.
+    api.create(&json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+        "metadata": {"name": "reader", "namespace": "team-a"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+        "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": "team-a"}]}))
+        .expect(201);
+    assert!(wait_until(within, || (reader.get(pods).status == 200).then_some(())).is_some());
+
+    let metadata = json!({"labels": {"app": "a"}});
+    let template = json!({"metadata": metadata, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "a", "namespace": "team-a"},
+        "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "a"}}, "template": template}});
+    api.create(&deployment).expect(201);
+    let count = |wanted: usize| {
+        wait_until(within, || (api.list("v1", "Pod", Some("team-a")).len() == wanted).then_some(())).is_some()
+    };
+    assert!(count(2));
+    api.delete(&deployment);
+    assert!(count(0), "nobody collects the garbage");
+
+    assert_eq!(api.delete(&Namespace::new("team-a").object()).status, 200);
+    assert!(
+        wait_until(within, || (api.get("/api/v1/namespaces/team-a").status == 404).then_some(())).is_some()
+    );
+}
+
+#[test]
+fn a_control_plane_comes_back_with_its_data() {
+    let mut cluster = Cluster::start();
+    let pods = "/api/v1/namespaces/kept/pods";
+    cluster.admin().create_namespace(&Namespace::new("kept"));
+    cluster.admin().create(&plain_pod("kept", "one")).expect(201);
+    let [_, server] = cluster.process_ids();
+
+    cluster.kill_api_server();
+    assert!(!is_alive(server));
+    assert!(cluster.admin().send("GET", pods, "", Vec::new()).is_err());
+    cluster.start_api_server();
+    assert_eq!(cluster.admin().get(pods).body["items"].as_array().map(Vec::len), Some(1));
+
+    cluster.kill_etcd();
+    cluster.start_etcd();
+    assert_eq!(cluster.admin().get(pods).body["items"].as_array().map(Vec::len), Some(1));
+
+    let old = cluster.admin().get("/api/v1/namespaces/kept").body;
+    cluster.admin().create(&plain_pod("kept", "two")).expect(201);
+    cluster.compact_etcd();
+    // Straight to the store: the API server's cache still has the history.
+    let version = old["metadata"]["resourceVersion"].as_str().expect("a version");
+    let asked = format!("{pods}?limit=1&resourceVersion={version}&resourceVersionMatch=Exact");
+    let reply = cluster.admin().get(&asked);
+    assert_eq!(reply.status, 410, "{}", reply.text);
+}
+
+#[test]
+fn a_balancer_takes_turns_and_spares_what_is_not_ready() {
+    let servers = ["a", "b"].map(|name| {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("its address");
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                // Says who it is, then holds the connection until the other side ends it.
+                std::thread::spawn(move || {
+                    let mut stream = stream;
+                    let _ = stream.write_all(name.as_bytes()).and_then(|()| stream.read(&mut [0]));
+                });
+            }
+        });
+        address
+    });
+    let balancer = Balancer::start();
+    let connect = || {
+        let mut stream = TcpStream::connect(balancer.address()).expect("the balancer listens");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+        let mut name = [0; 1];
+        stream.read_exact(&mut name).ok().map(|()| (char::from(name[0]), stream))
+    };
+    assert!(connect().is_none(), "nobody is there to answer");
+    assert_eq!(balancer.refused(), 1);
+
+    for address in servers {
+        balancer.add(address, None);
+    }
+    let held: Vec<_> = (0..4).map(|_| connect().expect("an answer")).collect();
+    assert_eq!(held.iter().filter(|(name, _)| *name == 'a').count(), 2);
+    assert_eq!(balancer.connections(servers[1]), (2, 2));
+
+    balancer.retire(servers[0]);
+    assert_eq!(connect().map(|(name, _)| name), Some('b'));
+    // What an endpoint has, it keeps while it is terminating.
+    assert_eq!(balancer.connections(servers[0]), (2, 2));
+    balancer.cut(servers[0]);
+    for (_, stream) in held.iter().filter(|(name, _)| *name == 'a') {
+        assert_eq!((&*stream).read(&mut [0]).ok(), Some(0));
+    }
 }
 
 #[test]

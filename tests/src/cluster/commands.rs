@@ -1,0 +1,115 @@
+//! With which arguments the servers are started.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::{ClusterOptions, WEBHOOK_CLIENT};
+use crate::pki::{self, Authority};
+
+/// What the controller manager runs: what makes namespaces, accounts, roles, workloads and their deletion behave as
+/// in any cluster. Every further controller only makes the start slower.
+const CONTROLLERS: [&str; 15] = [
+    "clusterrole-aggregation-controller",
+    "cronjob-controller",
+    "deployment-controller",
+    "disruption-controller",
+    "garbage-collector-controller",
+    "job-controller",
+    "namespace-controller",
+    "pod-garbage-collector-controller",
+    "replicaset-controller",
+    "resourcequota-controller",
+    "root-ca-certificate-publisher-controller",
+    "serviceaccount-controller",
+    "serviceaccount-token-controller",
+    "statefulset-controller",
+    "validatingadmissionpolicy-status-controller",
+];
+
+pub(super) fn etcd(binaries: &Path, home: &Path, store: &str, peer: &str) -> Command {
+    let mut command = Command::new(binaries.join("etcd"));
+    command.arg("--data-dir").arg(home.join("etcd"));
+    command.args(["--listen-client-urls", store, "--advertise-client-urls", store]);
+    command.args(["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]);
+    command.args(["--initial-cluster", &format!("default={peer}")]);
+    // The data live as long as the test: waiting for the disk would double the time of every write.
+    command.args(["--unsafe-no-fsync", "--log-level", "warn"]);
+    command
+}
+
+pub(super) fn api_server(
+    binaries: &Path,
+    home: &Path,
+    authority: &Authority,
+    store: &str,
+    port: u16,
+    options: &ClusterOptions,
+) -> Command {
+    let ca = pki::write(home, "ca.crt", authority.certificate());
+    let (certificate, key) = authority.server("kube-apiserver").write(home, "kube-apiserver");
+    let (signing, verifying) = pki::token_key();
+    let signing = pki::write(home, "tokens.key", &signing);
+    let verifying = pki::write(home, "tokens.pub", &verifying);
+
+    let mut command = Command::new(binaries.join("kube-apiserver"));
+    command.args(["--etcd-servers", store, "--secure-port", &port.to_string()]);
+    // Nothing leads to the Service `kubernetes`, and the default reconciler refuses a loopback address.
+    command.args(["--bind-address", "127.0.0.1", "--endpoint-reconciler-type", "none"]);
+    command.arg("--client-ca-file").arg(ca);
+    command.arg("--tls-cert-file").arg(certificate).arg("--tls-private-key-file").arg(key);
+    command.args(["--service-account-issuer", "https://kubernetes.default.svc"]);
+    command.arg("--service-account-signing-key-file").arg(signing);
+    command.arg("--service-account-key-file").arg(verifying);
+    command.args(["--authorization-mode", "Node,RBAC", "--service-cluster-ip-range", "10.96.0.0/16"]);
+    command.args(["--allow-privileged", "--profiling=false"]);
+    let plugins =
+        if options.pod_node_selector { "NodeRestriction,PodNodeSelector" } else { "NodeRestriction" };
+    command.args(["--enable-admission-plugins", plugins]);
+    if options.audit {
+        audit(&mut command, home);
+    }
+    if options.identify_to_webhooks {
+        identify(&mut command, home, authority);
+    }
+    command.args(&options.api_server_args);
+    command
+}
+
+fn audit(command: &mut Command, home: &Path) {
+    let rules =
+        json!([{"level": "None", "nonResourceURLs": ["/readyz*", "/livez*"]}, {"level": "RequestResponse"}]);
+    let policy = json!({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
+                        "rules": rules});
+    command.arg("--audit-policy-file").arg(pki::write(home, "audit-policy.json", &policy.to_string()));
+    command.arg("--audit-log-path").arg(home.join("audit.log"));
+}
+
+fn identify(command: &mut Command, home: &Path, authority: &Authority) {
+    authority.client(WEBHOOK_CLIENT, None).write(home, "webhook-client");
+    let users = json!([{"name": "*", "user": {"client-certificate": home.join("webhook-client.crt"),
+                                              "client-key": home.join("webhook-client.key")}}]);
+    let credentials = json!({"apiVersion": "v1", "kind": "Config", "users": users});
+    let file = pki::write(home, "webhook-client.kubeconfig", &credentials.to_string());
+    let version = "apiserver.config.k8s.io/v1";
+    let inner =
+        json!({"apiVersion": version, "kind": "WebhookAdmissionConfiguration", "kubeConfigFile": file});
+    let plugin = json!({"name": "MutatingAdmissionWebhook", "configuration": inner});
+    let outer: Value = json!({"apiVersion": version, "kind": "AdmissionConfiguration", "plugins": [plugin]});
+    command.arg("--admission-control-config-file");
+    command.arg(pki::write(home, "admission.json", &outer.to_string()));
+}
+
+pub(super) fn controller_manager(binaries: &Path, home: &Path, kubeconfig: &Path) -> Command {
+    let mut command = Command::new(binaries.join("kube-controller-manager"));
+    command.arg("--kubeconfig").arg(kubeconfig);
+    command.arg("--service-account-private-key-file").arg(home.join("tokens.key"));
+    command.arg("--root-ca-file").arg(home.join("ca.crt"));
+    // Each controller under its own name, as installed clusters have it: policies name them.
+    command.args(["--use-service-account-credentials", "--leader-elect=false"]);
+    command.args(["--controllers", &CONTROLLERS.join(",")]);
+    // Nobody asks it anything; and one client's share of an API server that has little else to do.
+    command.args(["--secure-port", "0", "--kube-api-qps", "500", "--kube-api-burst", "1000"]);
+    command
+}
