@@ -1,6 +1,7 @@
 //! Many namespaces and large profiles: what compiling them takes, and what they weigh.
 
 use std::process::Command;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -101,8 +102,8 @@ pub(crate) fn measure(namespaces: usize, profiles: usize, bytes: usize) {
     let (second, took) = compile(&snapshot, Some(&first));
     found.unchanged = took;
     drop(first);
-    let source = snapshot.config_maps.values_mut().next().and_then(|data| data.values_mut().next());
-    source.expect("a file")[0] ^= 1;
+    let source = snapshot.config_maps.values_mut().next().map(Arc::make_mut);
+    source.and_then(|data| data.values_mut().next()).expect("a file")[0] ^= 1;
     let (third, took) = compile(&snapshot, Some(&second));
     found.one_changed = took;
     drop(second);
@@ -136,7 +137,7 @@ fn inputs(namespaces: usize, profiles: usize, bytes: usize) -> Snapshot {
             (format!("file-{file}.properties"), content)
         });
         let key = ObjectKey { namespace: settings.namespace.clone(), name: format!("files-{index}") };
-        snapshot.config_maps.insert(key, files.collect::<ObjectData>());
+        snapshot.config_maps.insert(key, files.collect::<ObjectData>().into());
     }
     snapshot
 }

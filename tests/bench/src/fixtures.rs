@@ -116,15 +116,19 @@ pub(crate) fn snapshot(
 ) -> Snapshot {
     let mut snapshot = Snapshot::default();
     for (index, object) in profiles.into_iter().enumerate() {
-        snapshot.profiles.push(ProfileInput { origin: format!("profile {index}"), object });
+        snapshot.profiles.push(ProfileInput {
+            origin: format!("profile {index}"),
+            object: object.into(),
+            delivered: None,
+        });
     }
     for (name, group) in namespaces {
         let labels = labels(&group).into_iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
         let input =
             NamespaceInput { origin: String::new(), labels: labels.collect(), annotations: BTreeMap::new() };
-        snapshot.namespaces.insert(name, input);
+        snapshot.namespaces.insert(name, input.into());
     }
-    snapshot.namespaces.insert(QUIET.to_owned(), NamespaceInput::default());
+    snapshot.namespaces.insert(QUIET.to_owned(), NamespaceInput::default().into());
     snapshot
 }
 

@@ -10,12 +10,12 @@ use base64::engine::general_purpose::STANDARD;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 use spark_injector::admit::{judge, review};
-use spark_injector::catalog::{Catalog, NamespaceInput, ObjectKey, ProfileInput, Settings, Snapshot};
+use spark_injector::catalog::{Catalog, NamespaceInput, ObjectData, ObjectKey, ProfileInput, Settings, Snapshot};
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
     let mut snapshot = Snapshot::default();
     for (name, object) in [("base", base()), ("team-a", team())] {
-        snapshot.profiles.push(ProfileInput { origin: name.to_owned(), object });
+        snapshot.profiles.push(ProfileInput { origin: name.to_owned(), object: object.into(), delivered: None });
     }
     for name in ["team-a", "etl", "default"] {
         let pair = |key: &str, value: &str| [(key.to_owned(), value.to_owned())].into();
@@ -24,10 +24,10 @@ static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
             labels: pair("spark-injector.io/inject", "enabled"),
             annotations: pair("scheduler.alpha.kubernetes.io/node-selector", "pool=a"),
         };
-        snapshot.namespaces.insert(name.to_owned(), namespace);
+        snapshot.namespaces.insert(name.to_owned(), namespace.into());
     }
     let key = ObjectKey { namespace: "spark-injector".to_owned(), name: "keytab".to_owned() };
-    snapshot.secrets.insert(key, [("etl.keytab".to_owned(), vec![5, 2, 0, 255])].into());
+    snapshot.secrets.insert(key, ObjectData::from([("etl.keytab".to_owned(), vec![5, 2, 0, 255])]).into());
     let catalog = Catalog::compile(&snapshot, &Settings::default(), None);
     assert!(catalog.problems().is_empty(), "{:#?}", catalog.problems());
     catalog

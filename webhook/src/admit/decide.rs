@@ -162,8 +162,8 @@ fn decide_step<'c>(
     if entry.mode == Mode::Off {
         return Ok(Step::Skip(Skip::ModeOff));
     }
-    let profile = match &entry.service {
-        Service::Profile(profile) => &**profile,
+    let profile = match entry.service {
+        Service::Profile(profile) => profile,
         Service::Broken { profile, problem } => return Err(broken(namespace, profile, problem)),
         Service::None => return Err(unclaimed(namespace)),
     };
@@ -175,7 +175,7 @@ fn decide_step<'c>(
         .plan(role, pod.label(VARIANT_LABEL))
         .map_err(|names| unknown_variant(profile, pod, &names))?;
     let spark = find_spark_container(pod, plan)?;
-    Ok(Step::Inject { plan, spark, selector: &entry.selector })
+    Ok(Step::Inject { plan, spark, selector: entry.selector })
 }
 
 fn creates_pod(request: &Request<'_>) -> bool {

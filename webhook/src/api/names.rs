@@ -45,6 +45,22 @@ pub const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// Prefix of every object that we create in a namespace of a team.
 pub const OBJECT_PREFIX: &str = "spark-injector-";
 
+/// Label of every object that we create: who looks after it.
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+
+/// Label of every Secret that we create: the profile that it belongs to.
+pub const PROFILE_LABEL: &str = "spark-injector.io/profile";
+
+/// Name of the Secret with the files of a revision.
+pub fn files_secret(profile: &str, revision: &str) -> String {
+    format!("{OBJECT_PREFIX}{profile}-{revision}")
+}
+
+/// Name of the Secret with the registry credentials of a revision.
+pub fn pull_secret(profile: &str, revision: &str) -> String {
+    format!("{OBJECT_PREFIX}{profile}-pull-{revision}")
+}
+
 /// Prefix of the volumes that Spark makes for its local directories.
 pub const LOCAL_DIR_PREFIX: &str = "spark-local-dir-";
 

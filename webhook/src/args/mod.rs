@@ -138,6 +138,7 @@ impl CompileArgs {
             source_namespaces: source_namespace,
             default_priority_class: default_priority_class.filter(|name| !name.is_empty()),
             client_authentication: false,
+            switch_after_delivery: false,
         };
         (settings, files_root)
     }

@@ -3,25 +3,22 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use sha2::{Digest, Sha256};
-
 use super::build::Builder;
 use super::claims::{self, Claims};
-use super::compiled::{CompiledProfile, NamespaceEntry, RolePlans, SecretBody, Service};
+use super::compiled::{CompiledProfile, Entry, Known, RolePlans, Server};
 use super::compose::{ByRole, Composed, Composer};
 use super::parse::{Outline, Parsed, outline, parse, subject};
-use super::payload::{EncodedMount, Payload, encode, short_hex};
+use super::payload::{EncodedMount, Payload, encode};
 use super::report::Report;
+use super::secrets::SecretBody;
 use super::snapshot::{NamespaceInput, ObjectKey, ProfileInput, Snapshot};
 use super::{Catalog, Problem, Settings, files, syntax};
-use crate::admit::plan::{Item, NodeSelector};
-use crate::api::names::{INJECT_ENABLED, INJECT_LABEL, NODE_SELECTOR_ANNOTATION, OBJECT_PREFIX};
-use crate::api::{Delivery, Mode, Role};
+use crate::admit::plan::{Item, NodeSelector, Origin};
+use crate::api::names::{INJECT_ENABLED, INJECT_LABEL, NODE_SELECTOR_ANNOTATION};
+use crate::api::{Delivery, Mode, Role, names};
 
 /// A profile as the compiler leaves it: its plans, or its first problem and the mode that it asks for.
-type Compiled = Result<Arc<CompiledProfile>, (String, Mode)>;
+type Compiled = Result<Known, (String, Mode)>;
 
 pub(super) fn compile(snapshot: &Snapshot, settings: &Settings, previous: Option<&Catalog>) -> Catalog {
     let mut problems = Vec::new();
@@ -33,7 +30,7 @@ pub(super) fn compile(snapshot: &Snapshot, settings: &Settings, previous: Option
         let is_claim =
             |problem: &Problem| problem.subject == subject && problem.path.starts_with("spec.namespaces");
         if let (true, Some(Ok(last_good))) = (problems.iter().any(is_claim), profiles.get(&outline.name)) {
-            outline.claim.clone_from(&last_good.claim);
+            outline.claim.clone_from(&last_good.wanted().claim);
         }
     }
     let claims = Claims::new(outlines.iter());
@@ -83,15 +80,39 @@ fn compile_profiles(
             Ok(parsed) => compile_profile(parsed, &mut composer, snapshot, settings),
             Err(problems) => Err(problems.clone()),
         };
-        let compiled = result.map(Arc::new).or_else(|found| {
-            let first = first_problem(&found);
-            problems.extend(found);
-            let last_good = previous.and_then(|previous| previous.profiles.get(&outline.name));
-            last_good.cloned().ok_or((first, outline.mode.unwrap_or_default()))
-        });
+        let before = previous.and_then(|previous| previous.profiles.get(&outline.name));
+        let compiled = match result {
+            Ok(profile) => Ok(switch(Arc::new(profile), before, input, settings)),
+            Err(found) => {
+                let first = first_problem(&found);
+                problems.extend(found);
+                before.cloned().ok_or((first, outline.mode.unwrap_or_default()))
+            }
+        };
         profiles.insert(outline.name, compiled);
     }
     profiles
+}
+
+/// Whether a profile that compiled serves at once, or waits until its Secrets are delivered. Without an older plan
+/// there is nothing to wait with: the kubelet waits for a late Secret.
+fn switch(
+    next: Arc<CompiledProfile>,
+    before: Option<&Known>,
+    input: &ProfileInput,
+    settings: &Settings,
+) -> Known {
+    let delivered = input.delivered.as_ref() == Some(&next.revision);
+    let nothing_to_wait_for = !settings.switch_after_delivery
+        || delivered
+        || next.secrets().next().is_none()
+        || next.mode == Mode::Off;
+    match before.filter(|before| before.serving.revision != next.revision) {
+        Some(before) if !nothing_to_wait_for => {
+            Known { serving: Arc::clone(&before.serving), pending: Some(next) }
+        }
+        _ => Known { serving: next, pending: None },
+    }
 }
 
 fn first_problem(problems: &[Problem]) -> String {
@@ -114,10 +135,14 @@ fn compile_profile(
     }
     let profile = composer.compose(parsed)?;
     let mounts = files::resolve(&profile.files, snapshot, settings, &mut report);
-    let payload = encode(mounts, &mut report);
+    let mut payload = encode(mounts, &mut report);
     let delivery = payload.choose_delivery(profile.delivery, settings.client_authentication, &mut report);
-    let pull_secret = pull_secret(&parsed.name, &profile, snapshot, settings, &mut report);
-    let secret = format!("{OBJECT_PREFIX}{}-{}", parsed.name, payload.revision);
+    let pull_secret = pull_secret(&profile, snapshot, settings, &mut report);
+    if let Some(pull) = &pull_secret {
+        payload.revise(pull.content);
+    }
+    let secret = names::files_secret(&parsed.name, &payload.revision);
+    let pull_secret = pull_secret.map(|pull| pull.render(&parsed.name, &payload.revision));
     let builder = Builder {
         name: &parsed.name,
         composed: &profile,
@@ -144,8 +169,10 @@ fn compile_profile(
         allowed: profile.allowed.clone(),
         default_selector: profile.default_selector.clone(),
         plans: ByRole { driver, executor },
-        secret: (delivery == Delivery::Secret).then(|| payload_secret(secret.clone(), &payload)).flatten(),
-        pull_secret: pull_secret.map(|(body, _)| body),
+        secret: (delivery == Delivery::Secret)
+            .then(|| files_secret(&parsed.name, &secret, &payload))
+            .flatten(),
+        pull_secret: pull_secret.map(|(body, _)| Arc::new(body)),
     })
 }
 
@@ -193,24 +220,40 @@ fn role_plans(builder: &Builder<'_>, role: Role, report: &mut Report) -> RolePla
 }
 
 /// The keys of the Secret are the variables, their values what the variables hold.
-fn payload_secret(name: String, payload: &Payload) -> Option<SecretBody> {
+fn files_secret(profile: &str, name: &str, payload: &Payload) -> Option<Arc<SecretBody>> {
     let variables = payload.variables().into_iter();
-    let data: Vec<(String, String)> =
-        variables.map(|(name, value)| (name.to_owned(), STANDARD.encode(value))).collect();
-    (!data.is_empty()).then_some(SecretBody { name, kind: "Opaque", data })
+    let data: Vec<(String, Arc<[u8]>)> =
+        variables.map(|(name, value)| (name.to_owned(), value.as_bytes().into())).collect();
+    let body = || SecretBody { name: name.to_owned(), profile: profile.to_owned(), kind: "Opaque", data };
+    (!payload.variables().is_empty()).then(body).map(Arc::new)
 }
 
 /// The key of a Secret with registry credentials, and its type.
 const DOCKER_CONFIG: &str = ".dockerconfigjson";
 const DOCKER_CONFIG_TYPE: &str = "kubernetes.io/dockerconfigjson";
 
-fn pull_secret(
-    profile: &str,
-    composed: &Composed,
-    snapshot: &Snapshot,
+/// Registry credentials that are delivered with the files.
+struct PullSecret<'s> {
+    content: &'s [u8],
+    origin: &'s Origin,
+}
+
+impl PullSecret<'_> {
+    /// The Secret, and how pods refer to it.
+    fn render(&self, profile: &str, revision: &str) -> (SecretBody, Item) {
+        let name = names::pull_secret(profile, revision);
+        let item = Item::new(name.clone(), serde_json::json!({ "name": name }), self.origin);
+        let data = vec![(DOCKER_CONFIG.to_owned(), self.content.into())];
+        (SecretBody { name, profile: profile.to_owned(), kind: DOCKER_CONFIG_TYPE, data }, item)
+    }
+}
+
+fn pull_secret<'s>(
+    composed: &'s Composed,
+    snapshot: &'s Snapshot,
     settings: &Settings,
     report: &mut Report,
-) -> Option<(SecretBody, Item)> {
+) -> Option<PullSecret<'s>> {
     let (source, origin) = composed.pull_secret.as_ref()?;
     let namespace = source.namespace.clone().unwrap_or_else(|| settings.namespace.clone());
     let path = "spec.pullSecret.secret";
@@ -230,14 +273,7 @@ fn pull_secret(
         report.at(format!("{path}.name"), format!("Secret {:?} has no key {DOCKER_CONFIG}", source.name));
         return None;
     };
-    let name = format!("{OBJECT_PREFIX}{profile}-pull-{}", short_hex(&Sha256::digest(content)));
-    let item = Item::new(name.clone(), serde_json::json!({ "name": name }), origin);
-    let body = SecretBody {
-        name,
-        kind: DOCKER_CONFIG_TYPE,
-        data: vec![(DOCKER_CONFIG.to_owned(), STANDARD.encode(content))],
-    };
-    Some((body, item))
+    Some(PullSecret { content, origin })
 }
 
 fn namespace(
@@ -246,18 +282,18 @@ fn namespace(
     winner: Option<&Outline>,
     profiles: &HashMap<String, Compiled>,
     problems: &mut Vec<Problem>,
-) -> NamespaceEntry {
+) -> Entry {
     let opted_in = input.labels.get(INJECT_LABEL).map(String::as_str) == Some(INJECT_ENABLED);
     let winner =
         winner.and_then(|outline| profiles.get(&outline.name).map(|compiled| (&outline.name, compiled)));
-    let (service, mode) = match winner {
-        None => (Service::None, Mode::Enforce),
-        Some((_, Ok(profile))) => (Service::Profile(Arc::clone(profile)), profile.mode),
+    let (server, mode) = match winner {
+        None => (Server::None, Mode::Enforce),
+        Some((_, Ok(known))) => (Server::Profile(Arc::clone(&known.serving)), known.serving.mode),
         Some((profile, Err((problem, mode)))) => {
-            (Service::Broken { profile: profile.clone(), problem: problem.clone() }, *mode)
+            (Server::Broken { profile: profile.clone(), problem: problem.clone() }, *mode)
         }
     };
-    let selector = node_selector(input, &service);
+    let selector = node_selector(input, &server);
     if let (true, Err(message)) = (opted_in, &selector.selector) {
         problems.push(Problem {
             origin: input.origin.clone(),
@@ -266,23 +302,23 @@ fn namespace(
             message: format!("{message}; write key=value pairs separated by commas"),
         });
     }
-    NamespaceEntry { opted_in, mode, service, selector }
+    Entry { opted_in, mode, server, selector }
 }
 
 /// The annotation alone where it is present, even if it is empty; else the default of the profile.
-fn node_selector(input: &NamespaceInput, service: &Service) -> NodeSelector {
+fn node_selector(input: &NamespaceInput, server: &Server) -> NodeSelector {
     if let Some(text) = input.annotations.get(NODE_SELECTOR_ANNOTATION) {
         return NodeSelector {
             selector: syntax::parse_node_selector(text),
             origin: format!("annotation {NODE_SELECTOR_ANNOTATION}"),
         };
     }
-    match service {
-        Service::Profile(profile) => NodeSelector {
+    match server {
+        Server::Profile(profile) => NodeSelector {
             selector: Ok(profile.default_selector.clone()),
             origin: format!("{}: spec.nodeSelector.default", profile.name),
         },
-        Service::Broken { .. } | Service::None => {
+        Server::Broken { .. } | Server::None => {
             NodeSelector { selector: Ok(BTreeMap::new()), origin: String::new() }
         }
     }

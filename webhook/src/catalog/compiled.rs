@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
-
 use super::Problem;
 use super::compose::ByRole;
+use super::secrets::SecretBody;
 use crate::admit::plan::{NodeSelector, Plan, Whitelist};
-use crate::api::{Mode, NamespaceClaim, Role, names};
+use crate::api::{Mode, NamespaceClaim, Role};
 
 /// A profile, compiled.
 #[derive(Debug)]
@@ -28,8 +27,8 @@ pub struct CompiledProfile {
     pub(super) warnings: Vec<Problem>,
     pub(super) default_selector: BTreeMap<String, String>,
     pub(super) plans: ByRole<RolePlans>,
-    pub(super) secret: Option<SecretBody>,
-    pub(super) pull_secret: Option<SecretBody>,
+    pub(super) secret: Option<Arc<SecretBody>>,
+    pub(super) pull_secret: Option<Arc<SecretBody>>,
 }
 
 /// The plans of one role.
@@ -37,14 +36,6 @@ pub struct CompiledProfile {
 pub(super) struct RolePlans {
     pub(super) base: Plan,
     pub(super) variants: BTreeMap<String, Plan>,
-}
-
-/// A Secret as it is delivered to each namespace; its values are base64 already.
-#[derive(Debug)]
-pub(super) struct SecretBody {
-    pub(super) name: String,
-    pub(super) kind: &'static str,
-    pub(super) data: Vec<(String, String)>,
 }
 
 impl CompiledProfile {
@@ -65,58 +56,84 @@ impl CompiledProfile {
 
     /// Name of the pull secret that is delivered with this profile.
     pub fn pull_secret_name(&self) -> Option<&str> {
-        self.pull_secret.as_ref().map(|secret| secret.name.as_str())
+        self.pull_secret.as_ref().map(|secret| secret.name())
     }
 
-    /// The Secrets of this profile as objects of a namespace.
-    pub(super) fn secrets(&self, namespace: &str) -> impl Iterator<Item = Value> {
-        self.secret.iter().chain(&self.pull_secret).map(move |secret| {
-            let data: serde_json::Map<String, Value> =
-                secret.data.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
-            json!({
-                "apiVersion": "v1",
-                "kind": "Secret",
-                "metadata": {
-                    "name": secret.name,
-                    "namespace": namespace,
-                    "labels": {
-                        "app.kubernetes.io/managed-by": names::DEFAULT_NAMESPACE,
-                        "spark-injector.io/profile": self.name,
-                    },
-                },
-                "type": secret.kind,
-                "immutable": true,
-                "data": data,
-            })
-        })
+    /// The Secrets of this profile.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &Arc<SecretBody>> {
+        self.secret.iter().chain(&self.pull_secret)
+    }
+}
+
+/// What the catalog knows of a profile that compiled at least once.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    /// What pods are given.
+    pub(super) serving: Arc<CompiledProfile>,
+    /// What they are given as soon as its Secrets are delivered.
+    pub(super) pending: Option<Arc<CompiledProfile>>,
+}
+
+impl Known {
+    /// The revision that is to be delivered.
+    pub(super) fn wanted(&self) -> &Arc<CompiledProfile> {
+        self.pending.as_ref().unwrap_or(&self.serving)
     }
 }
 
 /// What serves a namespace.
-#[derive(Clone, Debug)]
-pub enum Service {
+#[derive(Clone, Copy, Debug)]
+pub enum Service<'c> {
     /// A profile that does not compile, and never did.
     Broken {
         /// Name of the profile.
-        profile: String,
+        profile: &'c str,
         /// Its first problem.
-        problem: String,
+        problem: &'c str,
     },
     /// No profile claims it.
     None,
     /// A profile.
-    Profile(Arc<CompiledProfile>),
+    Profile(&'c CompiledProfile),
 }
 
 /// What the catalog says of a namespace.
-#[derive(Clone, Debug)]
-pub struct NamespaceEntry {
+#[derive(Clone, Copy, Debug)]
+pub struct NamespaceEntry<'c> {
     /// Whether the namespace carries the label.
     pub opted_in: bool,
     /// Mode of the profile that serves it.
     pub mode: Mode,
     /// What serves it.
-    pub service: Service,
+    pub service: Service<'c>,
     /// Its node selector.
-    pub selector: NodeSelector,
+    pub selector: &'c NodeSelector,
+}
+
+/// What a namespace got at the last compile.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) opted_in: bool,
+    pub(super) mode: Mode,
+    pub(super) server: Server,
+    pub(super) selector: NodeSelector,
+}
+
+/// What serves a namespace, as the catalog keeps it.
+#[derive(Debug)]
+pub(super) enum Server {
+    Broken { profile: String, problem: String },
+    None,
+    Profile(Arc<CompiledProfile>),
+}
+
+impl Entry {
+    pub(super) fn view(&self) -> NamespaceEntry<'_> {
+        let service = match &self.server {
+            Server::Broken { profile, problem } => Service::Broken { profile, problem },
+            Server::None => Service::None,
+            Server::Profile(profile) => Service::Profile(profile),
+        };
+        NamespaceEntry { opted_in: self.opted_in, mode: self.mode, service, selector: &self.selector }
+    }
 }

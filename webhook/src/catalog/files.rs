@@ -165,7 +165,7 @@ impl<'s> Resolver<'_, 's> {
                 format!("there is no {kind} {:?} in namespace {namespace}; create it there", source.name);
             self.report.at(format!("{path}.name"), message);
         }
-        found
+        found.map(|data| &**data)
     }
 
     fn items(&mut self, source: &ObjectSource, data: &'s ObjectData, mode: u32, path: &str) -> Vec<File<'s>> {

@@ -13,26 +13,30 @@ mod parse;
 mod payload;
 mod problem;
 mod report;
+mod secrets;
 mod settings;
 mod snapshot;
 mod syntax;
 mod template;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub use compiled::{CompiledProfile, NamespaceEntry, Service};
 pub use problem::Problem;
+pub use secrets::{ProfileSecrets, SecretBody};
 use serde_json::Value;
 pub use settings::Settings;
 pub use snapshot::{NamespaceInput, ObjectData, ObjectKey, ProfileInput, Snapshot};
 
+use crate::api::Mode;
+
 /// Everything known at one moment; immutable, swapped whole.
 #[derive(Debug, Default)]
 pub struct Catalog {
-    namespaces: HashMap<String, NamespaceEntry>,
+    namespaces: HashMap<String, compiled::Entry>,
     /// The last plans of each profile that ever compiled.
-    profiles: HashMap<String, Arc<CompiledProfile>>,
+    profiles: HashMap<String, compiled::Known>,
     problems: Vec<Problem>,
     /// About the settings; those of profiles are with them.
     warnings: Vec<Problem>,
@@ -58,8 +62,8 @@ impl Catalog {
     }
 
     /// What is known of a namespace; nothing if it is not known at all.
-    pub fn namespace(&self, namespace: &str) -> Option<&NamespaceEntry> {
-        self.namespaces.get(namespace)
+    pub fn namespace(&self, namespace: &str) -> Option<NamespaceEntry<'_>> {
+        self.namespaces.get(namespace).map(compiled::Entry::view)
     }
 
     /// Whether the namespace is known, opted in or not.
@@ -77,7 +81,7 @@ impl Catalog {
 
     /// Name of the profile that serves the namespace.
     pub fn profile_of(&self, namespace: &str) -> Option<&str> {
-        match &self.namespaces.get(namespace)?.service {
+        match self.namespace(namespace)?.service {
             Service::Profile(profile) => Some(&profile.name),
             Service::Broken { profile, .. } => Some(profile),
             Service::None => None,
@@ -86,7 +90,8 @@ impl Catalog {
 
     /// The profiles that serve, by name.
     pub fn profiles(&self) -> Vec<&CompiledProfile> {
-        let mut profiles: Vec<&CompiledProfile> = self.profiles.values().map(|profile| &**profile).collect();
+        let mut profiles: Vec<&CompiledProfile> =
+            self.profiles.values().map(|known| &*known.serving).collect();
         profiles.sort_by(|one, other| one.name.cmp(&other.name));
         profiles
     }
@@ -100,15 +105,53 @@ impl Catalog {
         self.problems.iter().filter(concerns).collect()
     }
 
+    /// The opted-in namespaces of each profile that serves any, sorted.
+    pub fn served(&self) -> BTreeMap<&str, Vec<&str>> {
+        let mut served: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for namespace in self.namespaces() {
+            if let Some(profile) = self.profile_of(namespace) {
+                served.entry(profile).or_default().push(namespace);
+            }
+        }
+        served
+    }
+
+    /// What is to be delivered, by profile; nothing of those in mode Off, which are as if they were not there.
+    pub fn deliveries(&self) -> Vec<ProfileSecrets> {
+        let mut served = self.served();
+        let mut profiles: Vec<&compiled::Known> = self.profiles.values().collect();
+        profiles.sort_by(|one, other| one.serving.name.cmp(&other.serving.name));
+        let deliveries = profiles.into_iter().filter_map(|known| {
+            let wanted = known.wanted();
+            let mut secrets: Vec<Arc<SecretBody>> = known.serving.secrets().cloned().collect();
+            secrets.extend(known.pending.iter().flat_map(|pending| pending.secrets()).cloned());
+            let nothing = secrets.is_empty() || wanted.mode == Mode::Off;
+            (!nothing).then(|| ProfileSecrets {
+                profile: wanted.name.clone(),
+                revision: wanted.revision.clone(),
+                secrets,
+                namespaces: owned(served.remove(wanted.name.as_str()).unwrap_or_default()),
+            })
+        });
+        deliveries.collect()
+    }
+
     /// The Secrets that profiles deliver to `namespace`, or to every namespace they serve: complete objects, sorted
     /// by namespace and name.
     pub fn secrets(&self, namespace: Option<&str>) -> Vec<Value> {
-        let wanted = self.namespaces().into_iter().filter(|name| namespace.is_none_or(|only| only == *name));
-        let served = wanted.filter_map(|name| match &self.namespaces.get(name)?.service {
-            Service::Profile(profile) => Some((name, profile)),
-            Service::Broken { .. } | Service::None => None,
-        });
-        served.flat_map(|(name, profile)| profile.secrets(name)).collect()
+        let deliveries = self.deliveries();
+        let mut places: Vec<(&str, &SecretBody)> = Vec::new();
+        for delivery in &deliveries {
+            for place in delivery.namespaces.iter().filter(|name| namespace.is_none_or(|only| only == *name))
+            {
+                places.extend(delivery.secrets.iter().map(|secret| (place.as_str(), &**secret)));
+            }
+        }
+        places.sort_by_key(|(namespace, secret)| (*namespace, secret.name()));
+        // Text, numbers and maps of text: it cannot fail.
+        let object =
+            |(namespace, secret): (&str, &SecretBody)| serde_json::to_value(secret.in_namespace(namespace));
+        places.into_iter().flat_map(object).collect()
     }
 
     /// The injector's own namespace, which is never injected.
@@ -120,4 +163,8 @@ impl Catalog {
     pub fn default_priority_class(&self) -> Option<&str> {
         self.default_priority_class.as_deref()
     }
+}
+
+fn owned(names: Vec<&str>) -> Vec<String> {
+    names.into_iter().map(str::to_owned).collect()
 }

@@ -74,6 +74,12 @@ impl EncodedFile {
 }
 
 impl Payload {
+    /// Makes what else is delivered a part of the revision: one name for everything that has to be there.
+    pub(super) fn revise(&mut self, content: &[u8]) {
+        let hash = Sha256::new().chain_update(&self.revision).chain_update(content);
+        self.revision = short_hex(&hash.finalize());
+    }
+
     fn files(&self) -> impl Iterator<Item = &EncodedFile> {
         self.mounts.iter().flat_map(|mount| &mount.files)
     }
@@ -297,7 +303,7 @@ fn revision(mounts: &[Mount<'_>]) -> String {
 }
 
 /// The first 16 hex digits of a digest.
-pub(super) fn short_hex(digest: &[u8]) -> String {
+fn short_hex(digest: &[u8]) -> String {
     use std::fmt::Write as _;
     digest.iter().take(8).fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

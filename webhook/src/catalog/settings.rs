@@ -19,6 +19,9 @@ pub struct Settings {
     pub default_priority_class: Option<String>,
     /// Whether callers prove that they are the API server; without it no Secret travels in a patch.
     pub client_authentication: bool,
+    /// Whether Secrets are delivered by a controller, which takes its time: a profile then keeps serving its old
+    /// revision until the new one is everywhere. Without a controller (offline, in a directory) nobody would say so.
+    pub switch_after_delivery: bool,
 }
 
 impl Default for Settings {
@@ -31,6 +34,7 @@ impl Default for Settings {
             source_namespaces: Vec::new(),
             default_priority_class: None,
             client_authentication: false,
+            switch_after_delivery: false,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The inputs at one moment, as a source read them. The compiler sees nothing else.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use serde_json::Value;
 
@@ -17,19 +19,37 @@ pub struct ObjectKey {
 }
 
 /// Everything a catalog is compiled from.
-#[derive(Clone, Debug, Default)]
+///
+/// Shared parts: a source that keeps a snapshot and replaces what changed makes the next compile cheap, because the
+/// same pointer means the same content. Equal content behind another pointer is found too, at the price of reading it.
+#[derive(Clone, Debug)]
 pub struct Snapshot {
+    /// When this was the state of things. The compiler has no clock of its own.
+    pub taken: SystemTime,
     /// SparkProfiles, in the order in which they were read.
     pub profiles: Vec<ProfileInput>,
     /// Namespaces by name.
-    pub namespaces: BTreeMap<String, NamespaceInput>,
+    pub namespaces: BTreeMap<String, Arc<NamespaceInput>>,
     /// `data` and `binaryData` of ConfigMaps.
-    pub config_maps: BTreeMap<ObjectKey, ObjectData>,
+    pub config_maps: BTreeMap<ObjectKey, Arc<ObjectData>>,
     /// `data` and `stringData` of Secrets.
-    pub secrets: BTreeMap<ObjectKey, ObjectData>,
+    pub secrets: BTreeMap<ObjectKey, Arc<ObjectData>>,
     /// Directories below the files root, by the path that profiles give, with the paths of their files; or why
     /// one could not be read.
-    pub directories: BTreeMap<String, Result<ObjectData, String>>,
+    pub directories: BTreeMap<String, Result<Arc<ObjectData>, String>>,
+}
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        Self {
+            taken: SystemTime::UNIX_EPOCH,
+            profiles: Vec::new(),
+            namespaces: BTreeMap::new(),
+            config_maps: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            directories: BTreeMap::new(),
+        }
+    }
 }
 
 /// A SparkProfile as it was read: not yet known to be well-formed.
@@ -38,7 +58,10 @@ pub struct ProfileInput {
     /// Where it came from, for messages.
     pub origin: String,
     /// The whole object.
-    pub object: Value,
+    pub object: Arc<Value>,
+    /// The revision whose Secrets are in every namespace of the profile, as its status says; none where nobody
+    /// delivers.
+    pub delivered: Option<String>,
 }
 
 /// What matters of a Namespace.

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
@@ -57,6 +58,7 @@ impl Directory {
     /// When a path does not exist, cannot be read, or a file cannot be parsed. A document that parses and is of no
     /// use is a problem of the [`Load`] instead.
     pub fn load(&self) -> Result<Load, Unreadable> {
+        let taken = SystemTime::now();
         let mut unreadable = Vec::new();
         let mut collector = Collector::new(&self.default_namespace);
         let mut digest = Sha256::new();
@@ -80,6 +82,7 @@ impl Directory {
             return Err(Unreadable(unreadable));
         }
         let Collector { mut snapshot, problems, warnings, .. } = collector;
+        snapshot.taken = taken;
         files_root::read_directories(self.files_root.as_deref(), &mut snapshot);
         digest_directories(&mut digest, &snapshot);
         Ok(Load { snapshot, problems, warnings, files: files.len(), digest: digest.finalize().into() })
@@ -215,7 +218,7 @@ fn digest_directories(digest: &mut Sha256, snapshot: &Snapshot) {
     for (directory, found) in &snapshot.directories {
         match found {
             Ok(files) => {
-                for (name, contents) in files {
+                for (name, contents) in files.iter() {
                     update(digest, directory, name.as_bytes());
                     update(digest, name, contents);
                 }

@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use crate::catalog::{ObjectData, Snapshot};
 
@@ -31,7 +32,7 @@ pub(super) fn read_directories(root: Option<&Path>, snapshot: &mut Snapshot) {
         .map(ToOwned::to_owned)
         .collect();
     for path in paths {
-        snapshot.directories.entry(path).or_insert_with_key(|path| read_directory(root, path));
+        snapshot.directories.entry(path).or_insert_with_key(|path| read_directory(root, path).map(Arc::new));
     }
 }
 
@@ -199,7 +200,11 @@ mod tests {
         let object =
             json!({"spec": {"files": [{"directory": {"path": "hadoop"}}, {"inline": {}}, {"directory": 1}]}});
         let mut snapshot = Snapshot::default();
-        snapshot.profiles.push(ProfileInput { origin: "a".to_owned(), object });
+        snapshot.profiles.push(ProfileInput {
+            origin: "a".to_owned(),
+            object: object.into(),
+            delivered: None,
+        });
         read_directories(None, &mut snapshot);
         let error = snapshot.directories["hadoop"].as_ref().unwrap_err();
         assert!(error.contains("--files-root"), "{error}");

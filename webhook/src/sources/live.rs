@@ -1,6 +1,6 @@
 //! The catalog in use: whoever makes it stores it here, everybody else reads it here or waits for the next one.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
@@ -16,6 +16,8 @@ pub struct LiveCatalog {
 #[derive(Debug, Default)]
 struct Inner {
     catalog: ArcSwap<Catalog>,
+    /// Catalogs of before that a request may still be reading.
+    retired: Mutex<Vec<Arc<Catalog>>>,
     /// How many catalogs were stored; none means that nothing is known yet.
     stored: watch::Sender<u64>,
 }
@@ -40,9 +42,23 @@ impl LiveCatalog {
 
     /// Puts another catalog into use and wakes everybody who waits for one.
     pub fn store(&self, catalog: Catalog) {
-        // In this order: whoever is woken finds it.
-        self.inner.catalog.store(Arc::new(catalog));
+        // In this order: whoever is woken finds it. The swap counts every request that reads the old one, and none can
+        // begin to afterwards.
+        let old = self.inner.catalog.swap(Arc::new(catalog));
         self.inner.stored.send_modify(|stored| *stored += 1);
+        self.retired(|retired| retired.push(old));
+        self.tidy();
+    }
+
+    /// Drops the catalogs of before that no request reads any more; at every look at the inputs, on the thread that
+    /// compiles. A request that is the last to let go of one would free it before it answers.
+    pub fn tidy(&self) {
+        self.retired(|retired| retired.retain(|old| Arc::strong_count(old) > 1));
+    }
+
+    /// Locks what requests never touch.
+    fn retired<T>(&self, change: impl FnOnce(&mut Vec<Arc<Catalog>>) -> T) -> T {
+        change(&mut self.inner.retired.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether a first catalog is in use. Until then nobody can say what a pod should get.
@@ -70,6 +86,18 @@ mod tests {
     fn catalog(namespace: &str) -> Catalog {
         let settings = Settings { namespace: namespace.to_owned(), ..Settings::default() };
         Catalog::compile(&Snapshot::default(), &settings, None)
+    }
+
+    #[test]
+    fn an_old_catalog_stays_until_nobody_reads_it() {
+        let live = LiveCatalog::default();
+        let reader = live.load();
+        live.store(catalog("first"));
+        live.store(catalog("second"));
+        assert_eq!(live.retired(|retired| retired.len()), 1);
+        drop(reader);
+        live.tidy();
+        assert_eq!(live.retired(|retired| retired.len()), 0);
     }
 
     #[tokio::test]

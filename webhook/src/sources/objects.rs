@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -122,7 +123,11 @@ impl<'s> Collector<'s> {
     fn take_profile(&mut self, found: &Found<'_>, document: &Value) {
         if self.first(found, None) {
             let origin = found.origin.to_owned();
-            self.snapshot.profiles.push(ProfileInput { origin, object: document.clone() });
+            self.snapshot.profiles.push(ProfileInput {
+                origin,
+                object: Arc::new(document.clone()),
+                delivered: None,
+            });
         }
     }
 
@@ -133,7 +138,7 @@ impl<'s> Collector<'s> {
             && self.first(found, None)
         {
             let input = NamespaceInput { origin: found.origin.to_owned(), labels, annotations };
-            self.snapshot.namespaces.insert(found.name.to_owned(), input);
+            self.snapshot.namespaces.insert(found.name.to_owned(), Arc::new(input));
         }
     }
 
@@ -176,7 +181,7 @@ impl<'s> Collector<'s> {
                 Kind::ConfigMap => &mut self.snapshot.config_maps,
                 Kind::Secret => &mut self.snapshot.secrets,
             };
-            objects.insert(key, data);
+            objects.insert(key, Arc::new(data));
         }
     }
 

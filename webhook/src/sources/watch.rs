@@ -85,6 +85,7 @@ impl Watch {
 
     /// Looks whether something changed, and compiles everything again if it did.
     pub fn poll(&mut self) -> Change {
+        self.catalog.tidy();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
         let now = i64::try_from(now).unwrap_or(i64::MAX);
         let found = self.directory.fingerprint(&self.directories);

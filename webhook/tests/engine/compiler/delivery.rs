@@ -1,6 +1,7 @@
 //! How files travel: in the pod, or in a Secret that the pod refers to; and the Secrets that are rendered.
 
 use serde_json::{Value, json};
+use spark_injector::catalog::Catalog;
 
 use super::says;
 use crate::support::{World, driver, executor, inject, named, world};
@@ -85,12 +86,66 @@ fn no_payload_stands_in_a_pod_whose_files_travel_in_a_secret() {
 }
 
 #[test]
+fn in_a_cluster_a_revision_serves_once_its_secrets_are_delivered() {
+    let spec = "{delivery: Secret, files: [{mountPath: /x, configMap: {name: c}}]}";
+    let mut world = small().spec(spec).settings(|settings| settings.switch_after_delivery = true);
+    let first = world.catalog();
+    let old = first.profiles()[0].revision.clone();
+    assert_eq!(first.deliveries()[0].revision, old, "without an older plan nothing can be waited for");
+
+    let mut world_with = |content: &[u8], delivered: Option<&str>, previous: &Catalog| {
+        world = world.clone().config_map("c", &[("a", content)]);
+        world.snapshot.profiles[0].delivered = delivered.map(ToOwned::to_owned);
+        world.compile(Some(previous))
+    };
+    let second = world_with(b"2", Some(&old), &first);
+    let delivery = &second.deliveries()[0];
+    let new = delivery.revision.clone();
+    assert_ne!(new, old);
+    let names: Vec<&str> = delivery.secrets.iter().map(|secret| secret.name()).collect();
+    let both = [&old, &new].map(|revision| format!("spark-injector-team-a-{revision}"));
+    assert_eq!(names, both, "a new namespace needs the old one as well until then");
+    assert_eq!((delivery.profile.as_str(), &*delivery.namespaces), ("team-a", &["team-a".to_owned()][..]));
+    assert_eq!(second.profiles()[0].revision, old);
+    assert_eq!(world_with(b"1", Some(&old), &second).deliveries()[0].revision, old, "taken back");
+
+    let third = world_with(b"2", Some(&new), &second);
+    assert_eq!(third.profiles()[0].revision, new);
+    assert_eq!(third.deliveries()[0].secrets.len(), 1);
+    let restarted = world.compile(None);
+    assert_eq!(restarted.profiles()[0].revision, new);
+}
+
+#[test]
+fn nothing_waits_for_a_delivery_that_will_not_happen() {
+    let spec = |mode: &str, delivery: &str| {
+        format!(
+            "{{mode: '{mode}', delivery: {delivery}, files: [{{mountPath: /x, configMap: {{name: c}}}}]}}"
+        )
+    };
+    let world = |spec: &str, content: &[u8]| {
+        let world = world().config_map("c", &[("a", content)]).spec(spec);
+        world.settings(|settings| settings.switch_after_delivery = true)
+    };
+    let first = world(&spec("Enforce", "Secret"), b"1").catalog();
+    for (mode, delivery) in [("Off", "Secret"), ("Enforce", "Env")] {
+        let second = world(&spec(mode, delivery), b"2").compile(Some(&first));
+        assert_ne!(second.profiles()[0].revision, first.profiles()[0].revision, "{mode} {delivery}");
+        assert!(second.deliveries().is_empty(), "{mode} {delivery}");
+    }
+}
+
+#[test]
 fn a_pull_secret_is_delivered_and_referred_to() {
     let spec = "pullSecret: {secret: {name: reg}}";
     let world = world().secret("reg", &[(".dockerconfigjson", b"{\"auths\":{}}")]);
     let catalog = world.spec(spec).catalog();
     let secrets = catalog.secrets(None);
     assert_eq!(secrets[0]["type"], "kubernetes.io/dockerconfigjson");
+    let revision = &catalog.profiles()[0].revision;
+    assert_eq!(secrets[0]["metadata"]["name"], format!("spark-injector-team-a-pull-{revision}"));
+    let other = crate::support::world().secret("reg", &[(".dockerconfigjson", b"{}")]).spec(spec).catalog();
+    assert_ne!(&other.profiles()[0].revision, revision, "a revision is everything that has to be delivered");
     assert_eq!(secrets[0]["data"], json!({ ".dockerconfigjson": "eyJhdXRocyI6e319" }));
     let pod = inject(&catalog, &driver());
     assert_eq!(pod["spec"]["imagePullSecrets"], json!([{ "name": secrets[0]["metadata"]["name"] }]));

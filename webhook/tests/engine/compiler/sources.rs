@@ -1,5 +1,7 @@
 //! Where files come from, and what is said about a source that is not there.
 
+use spark_injector::catalog::{ObjectData, ObjectKey};
+
 use super::says;
 use crate::support::{World, world};
 
@@ -48,8 +50,8 @@ fn a_namespace_of_sources_must_be_listed() {
     let listed = entry(files).settings(|settings| settings.source_namespaces = vec!["other".to_owned()]);
     says(&listed.problem(), &["no ConfigMap \"krb5\" in namespace other"]);
     let mut found = listed;
-    let key = spark_injector::catalog::ObjectKey { namespace: "other".to_owned(), name: "krb5".to_owned() };
-    found.snapshot.config_maps.insert(key, [("a".to_owned(), b"b".to_vec())].into());
+    let key = ObjectKey { namespace: "other".to_owned(), name: "krb5".to_owned() };
+    found.snapshot.config_maps.insert(key, ObjectData::from([("a".to_owned(), b"b".to_vec())]).into());
     found.catalog();
 }
 

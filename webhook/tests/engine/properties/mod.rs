@@ -6,6 +6,8 @@ mod preserved;
 mod profiles;
 mod reviews;
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use serde_json::Value;
 use spark_injector::admit::Outcome;
@@ -91,7 +93,7 @@ proptest! {
     #[test]
     fn audit_never_changes_or_refuses_anything(world in bytes(), sent in bytes()) {
         let mut world = profiles::any_world(&mut Choices::new(world));
-        world.snapshot.profiles[0].object["spec"]["mode"] = Value::from("Audit");
+        Arc::make_mut(&mut world.snapshot.profiles[0].object)["spec"]["mode"] = Value::from("Audit");
         let admitted = admit(&world.catalog(), TEAM, &pod(&mut Choices::new(sent), Told::Anyhow));
         prop_assert!(admitted.allowed && admitted.patch.is_null());
     }

@@ -55,7 +55,11 @@ impl World {
     /// A whole SparkProfile object, good or bad.
     pub(crate) fn object(mut self, object: Value) -> Self {
         let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-        self.snapshot.profiles.push(ProfileInput { origin: format!("{name}.yaml"), object });
+        self.snapshot.profiles.push(ProfileInput {
+            origin: format!("{name}.yaml"),
+            object: object.into(),
+            delivered: None,
+        });
         self
     }
 
@@ -73,7 +77,7 @@ impl World {
             labels: owned(labels),
             annotations: owned(annotations),
         };
-        self.snapshot.namespaces.insert(name.to_owned(), input);
+        self.snapshot.namespaces.insert(name.to_owned(), input.into());
         self
     }
 
@@ -87,17 +91,17 @@ impl World {
     }
 
     pub(crate) fn config_map(mut self, name: &str, data: &[(&str, &[u8])]) -> Self {
-        self.snapshot.config_maps.insert(key(name), object_data(data));
+        self.snapshot.config_maps.insert(key(name), object_data(data).into());
         self
     }
 
     pub(crate) fn secret(mut self, name: &str, data: &[(&str, &[u8])]) -> Self {
-        self.snapshot.secrets.insert(key(name), object_data(data));
+        self.snapshot.secrets.insert(key(name), object_data(data).into());
         self
     }
 
     pub(crate) fn directory(mut self, path: &str, data: &[(&str, &[u8])]) -> Self {
-        self.snapshot.directories.insert(path.to_owned(), Ok(object_data(data)));
+        self.snapshot.directories.insert(path.to_owned(), Ok(object_data(data).into()));
         self
     }
 
