@@ -5,9 +5,11 @@
 pub mod crd;
 pub mod names;
 pub mod profile;
+pub mod status;
 pub mod template;
 
 pub use profile::*;
+pub use status::{FailedNamespace, NamespaceCounts, SparkProfileStatus, SupersededRevision};
 
 /// Kind of the custom resource.
 pub const KIND: &str = "SparkProfile";

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::status::SparkProfileStatus;
 use super::template::Template;
 
 /// What Spark drivers and executors of some namespaces are given.
@@ -21,10 +22,14 @@ use super::template::Template;
     shortname = "sprof",
     status = "SparkProfileStatus",
     doc = "What Spark drivers and executors of some namespaces are given: node selector, files, volumes, DNS, tolerations, priority.",
-    printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type=='Ready')].status"}"#,
-    printcolumn = r#"{"name":"Namespaces","type":"integer","jsonPath":".status.namespaces"}"#,
-    printcolumn = r#"{"name":"Revision","type":"string","jsonPath":".status.revision"}"#,
-    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+    printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type=='Ready')].status","description":"Whether pods are given what the spec says"}"#,
+    printcolumn = r#"{"name":"Reason","type":"string","priority":1,"jsonPath":".status.conditions[?(@.type=='Ready')].reason"}"#,
+    printcolumn = r#"{"name":"Namespaces","type":"integer","jsonPath":".status.namespaces.served","description":"Namespaces that opted in and that the profile serves"}"#,
+    printcolumn = r#"{"name":"Revision","type":"string","jsonPath":".status.revision","description":"Revision of the files"}"#,
+    printcolumn = r#"{"name":"Delivered","type":"string","priority":1,"jsonPath":".status.deliveredRevision","description":"Revision of the files that pods are given"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
+    validation = Rule::new("self.metadata.name.size() <= 63 && !self.metadata.name.contains('.')")
+        .message("metadata.name becomes part of names and labels: at most 63 lower-case letters, digits or '-'")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SparkProfileSpec {
@@ -34,7 +39,7 @@ pub struct SparkProfileSpec {
 
     /// Profiles to build upon, in order; later ones win, and this profile wins over all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 63)))]
     pub extends: Vec<String>,
 
     /// The namespaces this profile serves. Without it the profile exists only to be extended. Never inherited.
@@ -72,6 +77,7 @@ pub struct SparkProfileSpec {
 
     /// Named overlays of which a job may choose one by the pod label `spark-injector.io/variant`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64))]
     pub variants: BTreeMap<String, Variant>,
 
     /// Disks for Spark's local directories.
@@ -81,7 +87,7 @@ pub struct SparkProfileSpec {
 
     /// Fields that users may not choose otherwise: set when unset, refused when different.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32))]
+    #[schemars(length(max = 32), inner(length(max = 63)), extend("x-kubernetes-list-type" = "set"))]
     pub enforce: Vec<String>,
 
     /// Whether a pod labelled `spark-injector.io/inject: disabled` is left alone (true) or refused (false).
@@ -150,10 +156,18 @@ impl Role {
 /// Which namespaces a profile serves.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "has(self.selector) || (has(self.names) && self.names.size() > 0)",
+    "message": "write names or a selector; an empty selector means every namespace; leave namespaces out where the profile is only extended"
+}]))]
 pub struct NamespaceClaim {
     /// Namespaces by name; a name wins over every selector.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 4096))]
+    #[schemars(
+        length(max = 4096),
+        inner(length(min = 1, max = 63)),
+        extend("x-kubernetes-list-type" = "set")
+    )]
     pub names: Vec<String>,
 
     /// Namespaces by label; an empty selector makes this profile the default of all.
@@ -167,10 +181,12 @@ pub struct NamespaceClaim {
 pub struct NodeSelectorPolicy {
     /// The selector of namespaces without the annotation `scheduler.alpha.kubernetes.io/node-selector`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "super::crd::labels")]
     pub default: BTreeMap<String, String>,
 
     /// The whitelist: every key of the merged selector must be here, with one of these values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "super::crd::label_choices")]
     pub allowed: BTreeMap<String, Vec<String>>,
 
     /// Whether the selector holds for Spark pods or for every pod of an isolated namespace.
@@ -192,6 +208,10 @@ pub enum SelectorScope {
 /// One mount of files, and where the files come from: exactly one source.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "[has(self.configMap), has(self.secret), has(self.directory), has(self.inline)].filter(given, given).size() == 1",
+    "message": "write exactly one of configMap, secret, directory, inline"
+}]))]
 pub struct FilesEntry {
     /// Where the Spark container finds them; absolute. A directory, or the file itself where `file` is given.
     #[schemars(length(min = 2, max = 1024), regex(pattern = "^/"))]
@@ -226,6 +246,7 @@ pub struct FilesEntry {
 
     /// Files written here: name to content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::crd::inline_files")]
     pub inline: Option<BTreeMap<String, String>>,
 }
 
@@ -354,30 +375,4 @@ pub struct PullSecretSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub namespace: Option<String>,
-}
-
-/// What the injector last saw of a profile.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SparkProfileStatus {
-    /// `Ready`, `SourcesFound`, `Conflict` and `Delivered`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
-    pub conditions: Vec<Condition>,
-
-    /// The generation of the spec that this status is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-
-    /// Revision of the files that the profile now describes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub revision: Option<String>,
-
-    /// Revision of the files that pods are given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub delivered_revision: Option<String>,
-
-    /// Number of opted-in namespaces that this profile serves.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub namespaces: Option<i64>,
 }
