@@ -34,6 +34,8 @@ pub enum Certificate {
 /// How a webhook is started. Addresses on loopback are added unless the arguments have `--listen`.
 #[derive(Debug, Clone, Default)]
 pub struct Options<'a> {
+    /// Another `spark-injector` than the built one.
+    pub program: Option<&'a Path>,
     /// Arguments after `serve`.
     pub args: Vec<String>,
     /// Environment variables.
@@ -78,7 +80,8 @@ impl Webhook {
     pub fn launch(options: &Options<'_>) -> Self {
         let files = Scratch::new("webhook");
         let authority = Authority::new("webhook-ca");
-        let mut command = Command::new(places::spark_injector());
+        let mut command =
+            Command::new(options.program.map_or_else(places::spark_injector, Path::to_path_buf));
         command.arg("serve").args(&options.args);
         command.envs(options.env.iter().map(|(name, value)| (*name, value.as_str())));
         if let Some(kubeconfig) = options.kubeconfig {

@@ -49,10 +49,12 @@ pub(crate) enum Suite {
     Server,
     InitSync,
     Catalog,
+    Burst,
 }
 
 impl Suite {
-    pub(crate) const ALL: [Self; 4] = [Self::Handler, Self::Server, Self::InitSync, Self::Catalog];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Handler, Self::Server, Self::InitSync, Self::Catalog, Self::Burst];
 }
 
 /// Parts of a measurement that need a process of their own.

@@ -6,6 +6,7 @@
 //! | `server` | the built `spark-injector serve` against a server that answers a constant (`constant`) and one in Go |
 //! | `init_sync` | the built `init-sync` against a shell, a Java class and an empty process |
 //! | `catalog` | many namespaces, large profiles |
+//! | `burst` | many jobs at once through the real API server |
 //! | `measure`, `report`, `picture` | clocks and statistics; table and list; drawing |
 //! | `fixtures`, `load`, `process` | inputs; the load client; servers as child processes |
 //!
@@ -25,6 +26,7 @@
 )]
 
 mod args;
+mod burst;
 mod catalog;
 mod constant;
 mod fixtures;
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
             Suite::Server => server::run(&bench, &progress, &mut report),
             Suite::InitSync => init_sync::run(&bench, &progress, &mut report),
             Suite::Catalog => catalog::run(&bench, &progress, &mut report),
+            Suite::Burst => burst::run(&bench, &progress, &mut report),
         }
     }
     print!("{}", report.table());
