@@ -1,10 +1,11 @@
 //! Inject, skip or deny: the decision on one request, from the request and the catalog alone.
 
-use super::plan::{NodeSelector, Plan};
+use super::plan::{Isolation, NodeSelector, Plan};
 use super::pod::{Container, Pod};
 use super::review::Request;
 use crate::api::names::{
-    EXCLUDED_NAMESPACES, INJECT_DISABLED, INJECT_LABEL, MIRROR_ANNOTATION, SPARK_ROLE_LABEL, VARIANT_LABEL,
+    EXCLUDED_NAMESPACES, INJECT_DISABLED, INJECT_LABEL, ISOLATE_LABEL, MIRROR_ANNOTATION, SPARK_ROLE_LABEL,
+    VARIANT_LABEL,
 };
 use crate::api::{Mode, Role};
 use crate::catalog::{Catalog, CompiledProfile, Service};
@@ -20,8 +21,12 @@ pub enum Skip {
     ModeOff,
     /// The namespace lacks the label.
     NamespaceNotOptedIn,
+    /// The namespace lacks the label that isolates it.
+    NamespaceNotIsolated,
     /// Not the creation of a pod.
     NotAPodCreation,
+    /// The profile of an isolated namespace is about Spark pods alone.
+    NotIsolating,
     /// Neither a driver nor an executor.
     NotSpark,
     /// The pod is going away already.
@@ -37,8 +42,10 @@ impl Skip {
             Self::ExcludedNamespace => "excluded_namespace",
             Self::MirrorPod => "mirror_pod",
             Self::ModeOff => "mode_off",
+            Self::NamespaceNotIsolated => "namespace_not_isolated",
             Self::NamespaceNotOptedIn => "namespace_not_opted_in",
             Self::NotAPodCreation => "not_a_pod_creation",
+            Self::NotIsolating => "profile_not_isolating",
             Self::NotSpark => "not_spark",
             Self::Terminating => "terminating",
             Self::Windows => "windows",
@@ -51,8 +58,10 @@ impl Skip {
             Self::ExcludedNamespace => "pods of this namespace are never touched",
             Self::MirrorPod => "a mirror pod of a static pod cannot be changed",
             Self::ModeOff => "the profile of this namespace is in mode Off",
+            Self::NamespaceNotIsolated => "the namespace is not labelled spark-injector.io/isolate: enabled",
             Self::NamespaceNotOptedIn => "the namespace is not labelled spark-injector.io/inject: enabled",
             Self::NotAPodCreation => "only the creation of pods is of interest",
+            Self::NotIsolating => "the profile of this namespace does not have nodeSelector.scope: AllPods",
             Self::NotSpark => "the pod is no Spark driver or executor: its label spark-role says neither",
             Self::Terminating => "the pod is being deleted",
             Self::Windows => "the pod is for Windows, the init container is a Linux program",
@@ -102,6 +111,15 @@ pub(super) enum Step<'c> {
         /// Node selector of the namespace.
         selector: &'c NodeSelector,
     },
+    /// Hold it to the nodes of its namespace.
+    Isolate {
+        /// What the profile says beside the node selector.
+        isolation: &'c Isolation,
+        /// Node selector of the namespace.
+        selector: &'c NodeSelector,
+        /// Whether the status annotation is this entry's to write; otherwise it is the one that injects.
+        sign: bool,
+    },
     /// Write down that it opted out, and leave it alone.
     OptOut,
     /// Leave it alone.
@@ -123,10 +141,19 @@ pub(super) struct Decision<'c> {
     pub step: Step<'c>,
 }
 
-/// Decides on one request.
+/// Decides whether a Spark pod is injected.
 pub(super) fn decide<'c>(catalog: &'c Catalog, request: &Request<'_>) -> Decision<'c> {
+    decided(|decision| decide_step(catalog, request, decision))
+}
+
+/// Decides whether a pod, Spark's or not, is held to the nodes of its namespace.
+pub(super) fn decide_isolation<'c>(catalog: &'c Catalog, request: &Request<'_>) -> Decision<'c> {
+    decided(|decision| isolation_step(catalog, request, decision))
+}
+
+fn decided<'c>(by: impl FnOnce(&mut Decision<'c>) -> Result<Step<'c>, Denial>) -> Decision<'c> {
     let mut decision = Decision { profile: None, audit: false, role: None, step: Step::Wait };
-    decision.step = match decide_step(catalog, request, &mut decision) {
+    decision.step = match by(&mut decision) {
         Ok(step) => step,
         Err(denial) => Step::Deny(denial),
     };
@@ -146,7 +173,7 @@ fn decide_step<'c>(
     };
     decision.role = Some(role);
     let namespace = request.namespace.as_deref().unwrap_or_default();
-    if EXCLUDED_NAMESPACES.contains(&namespace) || namespace == catalog.own_namespace() {
+    if is_excluded(catalog, namespace) {
         return Ok(Step::Skip(Skip::ExcludedNamespace));
     }
     if let Some(skip) = unchangeable(pod) {
@@ -165,7 +192,7 @@ fn decide_step<'c>(
     let profile = match entry.service {
         Service::Profile(profile) => profile,
         Service::Broken { profile, problem } => return Err(broken(namespace, profile, problem)),
-        Service::None => return Err(unclaimed(namespace)),
+        Service::None => return Err(unclaimed(namespace, INJECT_LABEL)),
     };
     decision.profile = Some(profile);
     if pod.label(INJECT_LABEL) == Some(INJECT_DISABLED) {
@@ -176,6 +203,51 @@ fn decide_step<'c>(
         .map_err(|names| unknown_variant(profile, pod, &names))?;
     let spark = find_spark_container(pod, plan)?;
     Ok(Step::Inject { plan, spark, selector: entry.selector })
+}
+
+fn isolation_step<'c>(
+    catalog: &'c Catalog,
+    request: &Request<'_>,
+    decision: &mut Decision<'c>,
+) -> Result<Step<'c>, Denial> {
+    let Some(pod) = request.object.as_ref().filter(|_| creates_pod(request)) else {
+        return Ok(Step::Skip(Skip::NotAPodCreation));
+    };
+    decision.role = pod.label(SPARK_ROLE_LABEL).and_then(Role::from_label);
+    let namespace = request.namespace.as_deref().unwrap_or_default();
+    if is_excluded(catalog, namespace) {
+        return Ok(Step::Skip(Skip::ExcludedNamespace));
+    }
+    // No kubelet runs a pod because the API server has a mirror of it: forging one gains nothing.
+    if let Some(skip) = unchangeable(pod).filter(|skip| *skip != Skip::Windows) {
+        return Ok(Step::Skip(skip));
+    }
+    let Some(entry) = catalog.namespace(namespace) else {
+        return Ok(Step::Wait);
+    };
+    if !entry.isolated {
+        return Ok(Step::Skip(Skip::NamespaceNotIsolated));
+    }
+    decision.audit = entry.mode == Mode::Audit;
+    if entry.mode == Mode::Off {
+        return Ok(Step::Skip(Skip::ModeOff));
+    }
+    // Whoever isolates a namespace wants no pod elsewhere, least of all while nobody can say where it belongs.
+    let profile = match entry.service {
+        Service::Profile(profile) => profile,
+        Service::Broken { profile, problem } => return Err(broken(namespace, profile, problem)),
+        Service::None => return Err(unclaimed(namespace, ISOLATE_LABEL)),
+    };
+    decision.profile = Some(profile);
+    let Some(isolation) = &profile.isolation else {
+        return Ok(Step::Skip(Skip::NotIsolating));
+    };
+    let sign = !(entry.opted_in && decision.role.is_some());
+    Ok(Step::Isolate { isolation, selector: entry.selector, sign })
+}
+
+fn is_excluded(catalog: &Catalog, namespace: &str) -> bool {
+    EXCLUDED_NAMESPACES.contains(&namespace) || namespace == catalog.own_namespace()
 }
 
 fn creates_pod(request: &Request<'_>) -> bool {
@@ -225,11 +297,11 @@ fn broken(namespace: &str, profile: &str, problem: &str) -> Denial {
     )
 }
 
-fn unclaimed(namespace: &str) -> Denial {
+fn unclaimed(namespace: &str, label: &str) -> Denial {
     Denial::policy(
         "no_profile",
         format!(
-            "namespace {namespace} is labelled {INJECT_LABEL}: enabled, but no SparkProfile serves it; its owner must name it in spec.namespaces of one, or remove the label"
+            "namespace {namespace} is labelled {label}: enabled, but no SparkProfile serves it; its owner must name it in spec.namespaces of one, or remove the label"
         ),
     )
 }

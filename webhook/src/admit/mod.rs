@@ -15,11 +15,12 @@ mod quantity;
 mod review;
 
 pub use decide::{Denial, Skip};
+pub(crate) use merge::covers;
 pub use outcome::{Action, Answer, Note, Outcome, Record, Verdict};
 pub use pod::{clean_path, is_below};
 use serde_json::{Value, json};
 
-use self::decide::{Step, decide};
+use self::decide::{Decision, Step, decide, decide_isolation};
 use self::merge::{LazyObject, Placement, Target, merge};
 use self::outcome::Ending;
 use self::patch::{MapEdit, Patch, quote};
@@ -32,17 +33,40 @@ const OPTED_OUT: &str = r#"{"skipped":"opt_out"}"#;
 
 /// Answers the body of a `POST /mutate`.
 pub fn review(catalog: &Catalog, body: &[u8]) -> Answer {
-    match review::decode(body) {
-        Ok(request) => examine(catalog, body, &request, |ending| ending.answer(&request)),
-        Err(message) => Answer::malformed(&message),
-    }
+    answer(decide, catalog, body)
 }
 
-/// Judges a pod as the webhook would if it were created in `namespace`: the same engine, byte for byte.
+/// Answers the body of a `POST /isolate`: for every pod of an isolated namespace, Spark's or not.
+pub fn isolate(catalog: &Catalog, body: &[u8]) -> Answer {
+    answer(decide_isolation, catalog, body)
+}
+
+/// Judges a pod as `POST /mutate` would if it were created in `namespace`: the same engine, byte for byte.
 ///
 /// `pod` is the object as its author wrote it; the patch has paths relative to it. What is no pod is skipped, what
 /// only claims to be one is malformed.
 pub fn judge(catalog: &Catalog, namespace: &str, pod: &Value) -> Verdict {
+    verdict(decide, catalog, namespace, pod)
+}
+
+/// Judges a pod as `POST /isolate` would, in the manner of [`judge`].
+pub fn judge_isolation(catalog: &Catalog, namespace: &str, pod: &Value) -> Verdict {
+    verdict(decide_isolation, catalog, namespace, pod)
+}
+
+/// What an entry of the webhook configuration decides on a request.
+type Decide = for<'c> fn(&'c Catalog, &Request<'_>) -> Decision<'c>;
+
+fn answer(decide: Decide, catalog: &Catalog, body: &[u8]) -> Answer {
+    match review::decode(body) {
+        Ok(request) => {
+            examine(catalog, body, &request, &decide(catalog, &request), |ending| ending.answer(&request))
+        }
+        Err(message) => Answer::malformed(&message),
+    }
+}
+
+fn verdict(decide: Decide, catalog: &Catalog, namespace: &str, pod: &Value) -> Verdict {
     let body = json!({
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",
@@ -57,7 +81,9 @@ pub fn judge(catalog: &Catalog, namespace: &str, pod: &Value) -> Verdict {
     });
     let body = body.to_string().into_bytes();
     match review::decode(&body) {
-        Ok(request) => examine(catalog, &body, &request, |ending| ending.verdict(&request)),
+        Ok(request) => {
+            examine(catalog, &body, &request, &decide(catalog, &request), |ending| ending.verdict(&request))
+        }
         Err(message) => Verdict::malformed(&wrong_field(pod).unwrap_or(message)),
     }
 }
@@ -70,34 +96,44 @@ fn wrong_field(pod: &Value) -> Option<String> {
     Some(format!("{}: not what a Pod has there", error.path()))
 }
 
-/// Decides and merges, and hands what came out to `render` while everything that it borrows is alive.
+/// Merges as was decided, and hands what came out to `render` while everything that it borrows is alive.
 fn examine<T>(
     catalog: &Catalog,
     body: &[u8],
     request: &Request<'_>,
+    decision: &Decision<'_>,
     render: impl FnOnce(&Ending<'_>) -> T,
 ) -> T {
-    let decision = decide(catalog, request);
+    let place = |selector| Placement {
+        profile: decision.profile.map_or("", |profile| &profile.name),
+        namespace: request.namespace.as_deref().unwrap_or_default(),
+        selector,
+        allowed: decision.profile.map_or(&None, |profile| &profile.allowed),
+        default_priority_class: catalog.default_priority_class(),
+    };
     match &decision.step {
         Step::Inject { plan, spark, selector } => {
             let Some(target) = target(request, *spark, body) else {
-                return render(&Ending::failed(&decision));
+                return render(&Ending::failed(decision));
             };
-            let place = Placement {
-                namespace: request.namespace.as_deref().unwrap_or_default(),
-                selector,
-                allowed: decision.profile.map_or(&None, |profile| &profile.allowed),
-                default_priority_class: catalog.default_priority_class(),
-            };
-            match merge(plan, &target, place) {
-                Ok(merged) => render(&Ending::injected(&decision, plan, &merged)),
-                Err(denial) => render(&Ending::denied(&decision, Some(plan), &denial)),
+            match merge(plan, &target, place(selector)) {
+                Ok(merged) => render(&Ending::injected(decision, plan, &merged)),
+                Err(denial) => render(&Ending::denied(decision, Some(plan), &denial)),
             }
         }
-        Step::OptOut => render(&Ending::opted_out(&decision, &opt_out_patch(request))),
-        Step::Deny(denial) => render(&Ending::denied(&decision, None, denial)),
-        Step::Skip(skip) => render(&Ending::skipped(&decision, *skip)),
-        Step::Wait => render(&Ending::unavailable(&decision)),
+        Step::Isolate { isolation, selector, sign } => {
+            let Some(pod) = request.object.as_ref() else {
+                return render(&Ending::failed(decision));
+            };
+            match merge::isolate(isolation, pod, place(selector), *sign) {
+                Ok(merged) => render(&Ending::isolated(decision, &merged)),
+                Err(denial) => render(&Ending::denied(decision, None, &denial)),
+            }
+        }
+        Step::OptOut => render(&Ending::opted_out(decision, &opt_out_patch(request))),
+        Step::Deny(denial) => render(&Ending::denied(decision, None, denial)),
+        Step::Skip(skip) => render(&Ending::skipped(decision, *skip)),
+        Step::Wait => render(&Ending::unavailable(decision)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::decide::{Decision, Denial, Skip};
+use super::decide::{Decision, Denial, Skip, Step};
 use super::merge::Merged;
 use super::patch::Patch;
 use super::plan::Plan;
@@ -20,6 +20,8 @@ pub enum Outcome {
     Failed,
     /// Allowed with a patch.
     Injected,
+    /// Allowed with a patch that holds the pod to the nodes of its namespace.
+    Isolated,
     /// Not a review that we understand.
     Malformed,
     /// Allowed untouched.
@@ -38,6 +40,7 @@ impl Outcome {
             Self::Denied => "denied",
             Self::Failed => "failed",
             Self::Injected => "injected",
+            Self::Isolated => "isolated",
             Self::Malformed => "malformed",
             Self::Skipped => "skipped",
             Self::Unavailable => "unavailable",
@@ -215,21 +218,37 @@ impl<'e> Ending<'e> {
         }
     }
 
-    /// The plan was merged. In mode Audit the patch is shown to whoever asks, and given to nobody.
+    /// The plan was merged.
     pub(super) fn injected(decision: &'e Decision<'e>, plan: &'e Plan, merged: &'e Merged<'e>) -> Self {
-        let nothing = merged.patch.is_empty();
-        let (outcome, reason) = match (nothing, decision.audit) {
+        let words = [(Outcome::Injected, "injected"), (Outcome::Audited, "would_inject")];
+        let mut ending = Self::merged(decision, merged, words);
+        ending.plan = Some(plan);
+        ending
+    }
+
+    /// The pod is held to the nodes of its namespace.
+    pub(super) fn isolated(decision: &'e Decision<'e>, merged: &'e Merged<'e>) -> Self {
+        Self::merged(decision, merged, [(Outcome::Isolated, "isolated"), (Outcome::Audited, "would_isolate")])
+    }
+
+    /// Something is to be done, or would be in mode Audit: there the patch is shown to whoever asks, and given to nobody.
+    fn merged(
+        decision: &'e Decision<'e>,
+        merged: &'e Merged<'e>,
+        [done, audited]: [(Outcome, &'static str); 2],
+    ) -> Self {
+        let (outcome, reason) = match (merged.patch.is_empty(), decision.audit) {
             (true, _) => (Outcome::Unchanged, "complete"),
-            (false, true) => (Outcome::Audited, "would_inject"),
-            (false, false) => (Outcome::Injected, "injected"),
+            (false, true) => audited,
+            (false, false) => done,
         };
         let mut ending = Self::new(decision, outcome, reason);
-        ending.plan = Some(plan);
         ending.merged = Some(merged);
         ending.patch = (!decision.audit).then_some(&merged.patch);
         ending.warnings = merged.warnings();
         if outcome == Outcome::Audited {
-            ending.message = format!("profile {} is in mode Audit: nothing was injected", plan.profile);
+            let profile = decision.profile.map_or("", |profile| &profile.name);
+            ending.message = format!("profile {profile} is in mode Audit: nothing was injected");
             ending.warnings.insert(0, cut(&ending.message, MAX_WARNING_CHARS).to_owned());
         }
         ending
@@ -322,6 +341,8 @@ impl<'e> Ending<'e> {
     fn record(&self, request: &Request<'_>) -> Record {
         let pod = request.object.as_ref();
         let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        let isolates = matches!(self.decision.step, Step::Isolate { .. });
+        let files = self.decision.profile.filter(|_| !isolates);
         let named = request.name.as_deref().filter(|name| !name.is_empty());
         Record {
             outcome: self.outcome,
@@ -333,7 +354,7 @@ impl<'e> Ending<'e> {
             dry_run: request.dry_run.unwrap_or_default(),
             role: self.decision.role,
             profile: self.decision.profile.map(|profile| profile.name.clone()).unwrap_or_default(),
-            revision: self.decision.profile.map(|profile| profile.revision.clone()).unwrap_or_default(),
+            revision: files.map(|profile| profile.revision.clone()).unwrap_or_default(),
             variant: text(self.plan.and_then(|plan| plan.variant.as_deref())),
             message: self.message.clone(),
         }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::Toleration;
 use serde_json::Value;
 
 use super::patch::Fragment;
@@ -62,6 +63,11 @@ impl Keyed {
     /// The item of a key.
     pub fn get(&self, key: &str) -> Option<&Item> {
         self.0.iter().find(|item| item.key == key)
+    }
+
+    /// The items in order, as a slice.
+    pub fn as_slice(&self) -> &[Item] {
+        &self.0
     }
 
     /// The items in order.
@@ -318,3 +324,14 @@ pub struct NodeSelector {
 
 /// The whitelist of node selectors: each key with the values that are allowed. None allows everything.
 pub type Whitelist = Option<BTreeMap<String, Vec<String>>>;
+
+/// What holds for every pod of the isolated namespaces of a profile, beside the node selector.
+#[derive(Clone, Debug, Default)]
+pub struct Isolation {
+    /// Tolerations that pods may have, those of the profile's templates among them. None allows every one.
+    pub tolerations: Option<Vec<Toleration>>,
+    /// Expressions of the required node affinity in the profile's own templates: not a pod's own wish.
+    pub expressions: Vec<Value>,
+    /// The status annotation of a pod that is isolated and nothing else.
+    pub status: String,
+}

@@ -93,6 +93,8 @@ pub(super) struct Metadata<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 pub(super) struct Spec<'a> {
+    /// Node that the pod is bound to without asking the scheduler.
+    pub node_name: Option<Text<'a>>,
     /// Node selector.
     pub node_selector: Option<TextMap<'a>>,
     /// Volumes.

@@ -15,6 +15,13 @@ pub const INJECT_ENABLED: &str = "enabled";
 /// Value of [`INJECT_LABEL`] on a pod that opts out, where its profile allows it.
 pub const INJECT_DISABLED: &str = "disabled";
 
+/// Namespace label: `enabled` holds every pod of the namespace to its profile's node selector, where the profile's scope
+/// is AllPods.
+pub const ISOLATE_LABEL: &str = "spark-injector.io/isolate";
+
+/// Value of [`ISOLATE_LABEL`] on an isolated namespace.
+pub const ISOLATE_ENABLED: &str = "enabled";
+
 /// Pod label by which a job chooses one of its profile's variants.
 pub const VARIANT_LABEL: &str = "spark-injector.io/variant";
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::Toleration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -188,6 +189,12 @@ pub struct NodeSelectorPolicy {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "super::crd::label_choices")]
     pub allowed: BTreeMap<String, Vec<String>>,
+
+    /// The tolerations that pods of isolated namespaces may have, beside those of this profile's own templates and those
+    /// that Kubernetes itself gives to pods; without it every one. `[]` permits no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub allowed_tolerations: Option<Vec<Toleration>>,
 
     /// Whether the selector holds for Spark pods or for every pod of an isolated namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]

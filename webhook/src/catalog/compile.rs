@@ -12,9 +12,11 @@ use super::payload::{EncodedMount, Payload, encode};
 use super::report::Report;
 use super::secrets::SecretBody;
 use super::snapshot::{NamespaceInput, ObjectKey, ProfileInput, Snapshot};
-use super::{Catalog, Problem, Settings, files, syntax};
+use super::{Catalog, Problem, Settings, files, isolation, syntax};
 use crate::admit::plan::{Item, NodeSelector, Origin};
-use crate::api::names::{INJECT_ENABLED, INJECT_LABEL, NODE_SELECTOR_ANNOTATION};
+use crate::api::names::{
+    INJECT_ENABLED, INJECT_LABEL, ISOLATE_ENABLED, ISOLATE_LABEL, NODE_SELECTOR_ANNOTATION,
+};
 use crate::api::{Delivery, Mode, Role, names};
 
 /// A profile as the compiler leaves it: its plans, or its first problem and the mode that it asks for.
@@ -167,6 +169,7 @@ fn compile_profile(
         warnings: warnings.into_problems(),
         allow_opt_out: profile.allow_opt_out.unwrap_or_default(),
         allowed: profile.allowed.clone(),
+        isolation: isolation::of(&parsed.name, &profile, [&driver, &executor]),
         default_selector: profile.default_selector.clone(),
         plans: ByRole { driver, executor },
         secret: (delivery == Delivery::Secret)
@@ -283,7 +286,9 @@ fn namespace(
     profiles: &HashMap<String, Compiled>,
     problems: &mut Vec<Problem>,
 ) -> Entry {
-    let opted_in = input.labels.get(INJECT_LABEL).map(String::as_str) == Some(INJECT_ENABLED);
+    let is_labelled = |label: &str, value: &str| input.labels.get(label).is_some_and(|found| found == value);
+    let opted_in = is_labelled(INJECT_LABEL, INJECT_ENABLED);
+    let isolated = is_labelled(ISOLATE_LABEL, ISOLATE_ENABLED);
     let winner =
         winner.and_then(|outline| profiles.get(&outline.name).map(|compiled| (&outline.name, compiled)));
     let (server, mode) = match winner {
@@ -294,7 +299,7 @@ fn namespace(
         }
     };
     let selector = node_selector(input, &server);
-    if let (true, Err(message)) = (opted_in, &selector.selector) {
+    if let (true, Err(message)) = (opted_in || isolated, &selector.selector) {
         problems.push(Problem {
             origin: input.origin.clone(),
             subject: format!("Namespace {name}"),
@@ -302,7 +307,7 @@ fn namespace(
             message: format!("{message}; write key=value pairs separated by commas"),
         });
     }
-    Entry { opted_in, mode, server, selector }
+    Entry { opted_in, isolated, mode, server, selector }
 }
 
 /// The annotation alone where it is present, even if it is empty; else the default of the profile.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Problem;
 use super::compose::ByRole;
 use super::secrets::SecretBody;
-use crate::admit::plan::{NodeSelector, Plan, Whitelist};
+use crate::admit::plan::{Isolation, NodeSelector, Plan, Whitelist};
 use crate::api::{Mode, NamespaceClaim, Role};
 
 /// A profile, compiled.
@@ -22,6 +22,8 @@ pub struct CompiledProfile {
     pub allow_opt_out: bool,
     /// The whitelist of node selectors.
     pub allowed: Whitelist,
+    /// What holds for every pod of its isolated namespaces, where its scope is AllPods.
+    pub isolation: Option<Isolation>,
     pub(super) claim: Option<NamespaceClaim>,
     /// What is no mistake, and may surprise its owner.
     pub(super) warnings: Vec<Problem>,
@@ -102,6 +104,8 @@ pub enum Service<'c> {
 pub struct NamespaceEntry<'c> {
     /// Whether the namespace carries the label.
     pub opted_in: bool,
+    /// Whether the namespace carries the label that isolates it.
+    pub isolated: bool,
     /// Mode of the profile that serves it.
     pub mode: Mode,
     /// What serves it.
@@ -114,6 +118,7 @@ pub struct NamespaceEntry<'c> {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) opted_in: bool,
+    pub(super) isolated: bool,
     pub(super) mode: Mode,
     pub(super) server: Server,
     pub(super) selector: NodeSelector,
@@ -134,6 +139,7 @@ impl Entry {
             Server::None => Service::None,
             Server::Profile(profile) => Service::Profile(profile),
         };
-        NamespaceEntry { opted_in: self.opted_in, mode: self.mode, service, selector: &self.selector }
+        let Self { opted_in, isolated, mode, .. } = *self;
+        NamespaceEntry { opted_in, isolated, mode, service, selector: &self.selector }
     }
 }

@@ -6,7 +6,10 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::Toleration;
+
 use super::Problem;
+use super::isolation;
 use super::parse::{Parsed, subject};
 use super::report::Report;
 use super::template::{self, check_mount_path};
@@ -16,7 +19,7 @@ use crate::api::names::OBJECT_PREFIX;
 use crate::api::template::Template;
 use crate::api::{
     Delivery, FilesEntry, LocalDir, Mode, NodeSelectorPolicy, Overlay as Written, PullSecretSource, Role,
-    Variant,
+    SelectorScope, Variant,
 };
 
 /// A profile with all that it extends.
@@ -27,6 +30,8 @@ pub(super) struct Composed {
     pub(super) allow_opt_out: Option<bool>,
     pub(super) default_selector: BTreeMap<String, String>,
     pub(super) allowed: Whitelist,
+    pub(super) allowed_tolerations: Option<Vec<Toleration>>,
+    pub(super) scope: Option<SelectorScope>,
     pub(super) role_variable: Option<Item>,
     pub(super) pull_secret: Option<(PullSecretSource, Origin)>,
     pub(super) layers: ByRole<Overlay>,
@@ -156,6 +161,8 @@ fn inherit(composed: &mut Composed, base: Composed) {
         allow_opt_out,
         default_selector,
         allowed,
+        allowed_tolerations,
+        scope,
         role_variable,
         pull_secret,
         layers,
@@ -169,6 +176,9 @@ fn inherit(composed: &mut Composed, base: Composed) {
     composed.allow_opt_out = allow_opt_out.or(composed.allow_opt_out);
     composed.default_selector.extend(default_selector);
     composed.allowed = intersect(composed.allowed.take(), allowed);
+    composed.allowed_tolerations =
+        isolation::intersect(composed.allowed_tolerations.take(), allowed_tolerations);
+    composed.scope = scope.or(composed.scope);
     composed.role_variable = role_variable.or(composed.role_variable.take());
     composed.pull_secret = pull_secret.or(composed.pull_secret.take());
     for role in Role::ALL {
@@ -268,6 +278,12 @@ impl Layer<'_> {
         if !policy.allowed.is_empty() {
             composed.allowed = intersect(composed.allowed.take(), Some(policy.allowed.clone()));
         }
+        if let Some(tolerations) = &policy.allowed_tolerations {
+            isolation::check_tolerations(tolerations, self.report);
+            let own = Some(tolerations.clone());
+            composed.allowed_tolerations = isolation::intersect(composed.allowed_tolerations.take(), own);
+        }
+        composed.scope = policy.scope.or(composed.scope);
     }
 
     fn executor_role(&mut self, composed: &mut Composed, name: &str, value: &str) {

@@ -9,6 +9,7 @@ mod compiled;
 mod compose;
 mod decode;
 mod files;
+mod isolation;
 mod parse;
 mod payload;
 mod problem;
@@ -56,9 +57,9 @@ impl Catalog {
     }
 
     /// What is no mistake, and may surprise an owner.
-    pub fn warnings(&self) -> impl Iterator<Item = &Problem> {
+    pub fn warnings(&self) -> Vec<Problem> {
         let profiles = self.profiles().into_iter().flat_map(|profile| &profile.warnings);
-        self.warnings.iter().chain(profiles)
+        self.warnings.iter().chain(profiles).cloned().chain(isolation::gaps(self)).collect()
     }
 
     /// What is known of a namespace; nothing if it is not known at all.
@@ -69,6 +70,15 @@ impl Catalog {
     /// Whether the namespace is known, opted in or not.
     pub fn knows_namespace(&self, namespace: &str) -> bool {
         self.namespaces.contains_key(namespace)
+    }
+
+    /// Whether every pod of the namespace is held to its nodes: it is labelled, and its profile says so too.
+    pub fn isolates(&self, namespace: &str) -> bool {
+        let isolates = |entry: NamespaceEntry<'_>| match entry.service {
+            Service::Profile(profile) => entry.isolated && profile.isolation.is_some(),
+            Service::Broken { .. } | Service::None => entry.isolated,
+        };
+        self.namespace(namespace).is_some_and(isolates)
     }
 
     /// Names of the namespaces that opted in, sorted.

@@ -60,7 +60,8 @@ impl Explained<'_> {
             (None, true) => "opted in, but no profile serves it".to_owned(),
             (_, false) => "not opted in".to_owned(),
         };
-        line(&mut text, &format!("Namespace {}: {served}", self.namespace));
+        let isolated = if self.compiled.catalog.isolates(self.namespace) { ", isolated" } else { "" };
+        line(&mut text, &format!("Namespace {}: {served}{isolated}", self.namespace));
         for problem in self.compiled.catalog.problems_of(self.namespace) {
             line(&mut text, &format!("  mistake: {problem}"));
         }
@@ -83,6 +84,7 @@ impl Explained<'_> {
         json!({
             "namespace": self.namespace,
             "optedIn": self.is_opted_in(),
+            "isolated": self.compiled.catalog.isolates(self.namespace),
             "profile": self.compiled.catalog.profile_of(self.namespace),
             "problems": problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "objects": self.judged.iter().map(facts).collect::<Vec<_>>(),

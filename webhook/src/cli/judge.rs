@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::exit::Failure;
 use super::objects::{Shape, Target, pod_of_template};
 use super::output::internal;
-use crate::admit::{self, Outcome, Record, Verdict};
+use crate::admit::{self, Action, Note, Outcome, Record, Verdict};
 use crate::catalog::Catalog;
 
 /// A judged target.
@@ -36,8 +36,8 @@ pub(super) fn judge(
         return answer(catalog, object, target);
     }
     let verdict = match target.shape {
-        Shape::Template => admit::judge(catalog, namespace, &pod_of_template(object)),
-        Shape::Pod | Shape::Review => admit::judge(catalog, namespace, object),
+        Shape::Template => both_entries(catalog, namespace, pod_of_template(object))?,
+        Shape::Pod | Shape::Review => both_entries(catalog, namespace, object.clone())?,
     };
     match verdict.record.outcome {
         Outcome::Failed | Outcome::Unavailable => {
@@ -60,6 +60,33 @@ pub(super) fn judge(
     }
     patch.extend(operations.iter().map(|operation| moved_below(&target.pointer, operation)));
     Ok(Judged { target, verdict, patch, review: None })
+}
+
+/// Judges as the API server would have it judged: first whether it is injected, then, in an isolated namespace, whether
+/// it stays on its nodes.
+fn both_entries(catalog: &Catalog, namespace: &str, mut pod: Value) -> Result<Verdict, Failure> {
+    let mut verdict = admit::judge(catalog, namespace, &pod);
+    let is_over = matches!(
+        verdict.record.outcome,
+        Outcome::Denied | Outcome::Failed | Outcome::Malformed | Outcome::Unavailable
+    );
+    if is_over || !catalog.isolates(namespace) {
+        return Ok(verdict);
+    }
+    apply(&mut pod, verdict.patch.as_array().map(Vec::as_slice).unwrap_or_default())?;
+    let isolated = admit::judge_isolation(catalog, namespace, &pod);
+    let skipped = verdict.record.outcome == Outcome::Skipped;
+    if isolated.record.outcome == Outcome::Denied || skipped && isolated.record.outcome != Outcome::Skipped {
+        verdict.record = isolated.record;
+    }
+    verdict.warnings.extend(isolated.warnings);
+    // What the first entry has added is there for the second one.
+    let news = |note: &Note| skipped || note.action != Action::Unchanged;
+    verdict.notes.extend(isolated.notes.into_iter().filter(news));
+    if let (Value::Array(patch), Value::Array(more)) = (&mut verdict.patch, isolated.patch) {
+        patch.extend(more);
+    }
+    Ok(verdict)
 }
 
 /// Answers a review as the webhook does, from bytes to bytes.
@@ -144,6 +171,7 @@ pub(super) fn phrase(record: &Record) -> String {
     let by = if by.is_empty() { String::new() } else { format!(" ({})", by.join(", ")) };
     match outcome {
         Outcome::Injected => format!("injected{by}"),
+        Outcome::Isolated => format!("isolated: held to the nodes of its namespace{by}"),
         Outcome::Unchanged => format!("nothing to do: everything is there already{by}"),
         Outcome::Skipped => format!("left alone: {}{by}", reason.replace('_', " ")),
         Outcome::Audited => {

@@ -1,4 +1,4 @@
-//! `POST /mutate`: from an HTTP request to the engine and back.
+//! `POST /mutate` and `POST /isolate`: from an HTTP request to the engine and back.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
@@ -10,27 +10,41 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::post;
 
-use super::App;
 use super::body::{self, BODY_LIMIT, Refusal};
 use super::record;
+use super::{App, Reviewer};
 use crate::admit::{Answer, Outcome};
 
 /// The routes of the TLS port.
 pub(super) fn routes(app: App) -> Router {
     let closing = axum::middleware::map_response_with_state(app.clone(), close_while_draining);
-    Router::new().route("/mutate", post(mutate)).fallback(unknown).layer(closing).with_state(app)
+    Router::new()
+        .route("/mutate", post(mutate))
+        .route("/isolate", post(isolate))
+        .fallback(unknown)
+        .layer(closing)
+        .with_state(app)
 }
 
 async fn mutate(State(app): State<App>, request: Request) -> Response {
+    let reviewer = app.reviewer;
+    review(app, request, reviewer).await
+}
+
+async fn isolate(State(app): State<App>, request: Request) -> Response {
+    review(app, request, crate::admit::isolate).await
+}
+
+async fn review(app: App, request: Request, reviewer: Reviewer) -> Response {
     let started = Instant::now();
     let _running = app.drain.enter();
     let _counted = app.metrics.enter();
-    let answer = answer(&app, request).await;
+    let answer = answer(&app, request, reviewer).await;
     record::emit(&app.metrics, &answer.record, started.elapsed());
     respond(answer)
 }
 
-async fn answer(app: &App, request: Request) -> Answer {
+async fn answer(app: &App, request: Request, reviewer: Reviewer) -> Answer {
     let (parts, body) = request.into_parts();
     if !is_json(&parts.headers) {
         let message = "the content type has to be application/json\n";
@@ -57,8 +71,7 @@ async fn answer(app: &App, request: Request) -> Answer {
     };
     let catalog = app.catalog.load();
     // A defect must cost one request, not the process. Nothing that the engine shares can be half-changed: it is pure.
-    catch_unwind(AssertUnwindSafe(|| (app.reviewer)(&catalog, &held.bytes)))
-        .unwrap_or_else(|_| Answer::failed())
+    catch_unwind(AssertUnwindSafe(|| reviewer(&catalog, &held.bytes))).unwrap_or_else(|_| Answer::failed())
 }
 
 fn respond(answer: Answer) -> Response {
@@ -95,7 +108,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 async fn unknown() -> (StatusCode, &'static str) {
-    (StatusCode::NOT_FOUND, "not found; reviews are posted to /mutate\n")
+    (StatusCode::NOT_FOUND, "not found; reviews are posted to /mutate and /isolate\n")
 }
 
 async fn close_while_draining(State(app): State<App>, mut response: Response) -> Response {
@@ -132,7 +145,7 @@ mod tests {
         };
         let ask = |body: &'static str| {
             let request = Request::post("/mutate").header("content-type", "application/json");
-            answer(&app, request.body(Body::from(body)).unwrap())
+            answer(&app, request.body(Body::from(body)).unwrap(), app.reviewer)
         };
         let failed = ask("s3cr3t").await;
         assert_eq!((failed.status, failed.retry), (500, false));

@@ -1,9 +1,9 @@
 //! Labels and annotations: added where absent. Spark's own labels cannot be in a plan.
 
-use super::{Action, Denial, Merge};
-use crate::admit::patch::{MapEdit, quote};
+use super::{Action, Denial, Merge, NoteRef};
+use crate::admit::patch::{MapEdit, Patch, quote};
 use crate::admit::plan::Keyed;
-use crate::admit::pod::TextMap;
+use crate::admit::pod::{Pod, TextMap};
 use crate::api::names::STATUS_ANNOTATION;
 
 pub(super) fn labels(merge: &mut Merge<'_>) -> Result<(), Denial> {
@@ -19,15 +19,35 @@ pub(super) fn annotations(merge: &mut Merge<'_>) -> Result<(), Denial> {
     let present = merge.target.pod.metadata().and_then(|metadata| metadata.annotations.as_ref());
     let mut edit = MapEdit::new("/metadata/annotations", present.is_some());
     add_absent(merge, &mut edit, &plan.overlay.annotations, present, "annotation", "annotations")?;
-    // Authoritative: a pod that brings a status of its own would otherwise claim what it was not given.
-    let status = merge.target.pod.annotation(STATUS_ANNOTATION);
-    if status != Some(plan.status.as_str()) {
-        let action = if status.is_none() { Action::Added } else { Action::Replaced };
-        edit.set(&mut merge.patch, STATUS_ANNOTATION, quote(&plan.status));
-        merge.note_value(action, "annotation", STATUS_ANNOTATION, &plan.status, "spark-injector");
-    }
+    status(merge.target.pod, &plan.status, &mut edit, &mut merge.patch, &mut merge.notes);
     edit.finish(&mut merge.patch);
     Ok(())
+}
+
+/// Writes the status annotation and nothing else.
+pub(super) fn sign<'a>(pod: &'a Pod<'a>, text: &'a str, patch: &mut Patch<'a>, notes: &mut Vec<NoteRef<'a>>) {
+    let present = pod.metadata().and_then(|metadata| metadata.annotations.as_ref());
+    let mut edit = MapEdit::new("/metadata/annotations", present.is_some());
+    status(pod, text, &mut edit, patch, notes);
+    edit.finish(patch);
+}
+
+/// Authoritative: a pod that brings a status of its own would otherwise claim what it was not given.
+fn status<'a>(
+    pod: &'a Pod<'a>,
+    text: &'a str,
+    edit: &mut MapEdit<'a>,
+    patch: &mut Patch<'a>,
+    notes: &mut Vec<NoteRef<'a>>,
+) {
+    let known = pod.annotation(STATUS_ANNOTATION);
+    if known == Some(text) {
+        return;
+    }
+    edit.set(patch, STATUS_ANNOTATION, quote(text));
+    let action = if known.is_none() { Action::Added } else { Action::Replaced };
+    let (field, origin) = ("annotation", "spark-injector");
+    notes.push(NoteRef { action, field, key: STATUS_ANNOTATION, value: text, origin });
 }
 
 fn add_absent<'a>(

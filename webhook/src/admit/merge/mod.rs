@@ -8,6 +8,7 @@
 
 mod containers;
 mod env;
+mod isolation;
 mod lists;
 mod local_dirs;
 mod metadata;
@@ -15,11 +16,15 @@ mod mounts;
 mod network;
 mod scalars;
 mod scheduling;
+mod selector;
 mod volumes;
 
 use std::cell::OnceCell;
 
 use serde_json::Value;
+
+pub(crate) use isolation::covers;
+pub(super) use isolation::isolate;
 
 use super::decide::Denial;
 use super::outcome::{Action, Note};
@@ -66,6 +71,8 @@ impl<'a> LazyObject<'a> {
 /// What the namespace adds to the plan of its profile.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Placement<'a> {
+    /// Name of the profile.
+    pub profile: &'a str,
     /// Name of the namespace.
     pub namespace: &'a str,
     /// Node selector of the namespace.

@@ -1,118 +1,16 @@
 //! Where a pod may run: node selector, tolerations, spread, affinity, priority.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
 use super::lists::append_unequal;
-use super::{Action, Denial, Merge};
+use super::{Action, Denial, Merge, selector};
 use crate::admit::equal::{Kind, same};
-use crate::admit::patch::{MapEdit, quote};
 use crate::admit::plan::Item;
 use crate::admit::pod::value_of;
 
-/// The in-tree plugin's sentence: whoever knows it recognises it.
-const CONFLICT: &str = "pod node label selector conflicts with its namespace node label selector";
-/// The in-tree plugin's other sentence.
-const NOT_ALLOWED: &str = "pod node label selector labels conflict with its namespace whitelist";
-
-/// Exact semantics of the in-tree plugin PodNodeSelector, with the profile's own selector as a third party.
 pub(super) fn node_selector(merge: &mut Merge<'_>) -> Result<(), Denial> {
-    let place = merge.place;
-    let own = merge.target.spec.node_selector.as_ref();
-    let namespace = place.selector.selector.as_ref().map_err(|problem| {
-        Denial::policy(
-            "node_selector_malformed",
-            format!(
-                "{} of namespace {} is malformed: {problem}; write key=value pairs separated by commas",
-                place.selector.origin, place.namespace
-            ),
-        )
-    })?;
-    let wanted = &merge.plan.overlay.node_selector;
-    for item in wanted {
-        if let Some(value) = namespace.get(&item.key).filter(|value| *value != item.text()) {
-            return Err(Denial::policy(
-                "node_selector_conflict",
-                format!(
-                    "{CONFLICT}: {} demands {}={}, but {} of namespace {} demands {}={value}; the owner of the profile has to agree with the namespace",
-                    item.origin,
-                    item.key,
-                    item.text(),
-                    place.selector.origin,
-                    place.namespace,
-                    item.key
-                ),
-            ));
-        }
-    }
-    let mut edit = MapEdit::new("/spec/nodeSelector", own.is_some());
-    let from_namespace =
-        namespace.iter().map(|(key, value)| (key, value.as_str(), place.selector.origin.as_str()));
-    let from_profile = wanted
-        .iter()
-        .filter(|item| !namespace.contains_key(&item.key))
-        .map(|item| (&item.key, item.text(), &*item.origin));
-    for (key, value, origin) in from_namespace.chain(from_profile) {
-        match own.and_then(|own| own.get(key)) {
-            None => {
-                edit.set(&mut merge.patch, key, quote(value));
-                merge.note_value(Action::Added, "nodeSelector", key, value, origin);
-            }
-            Some(known) if known == value => {
-                merge.note_value(Action::Unchanged, "nodeSelector", key, value, origin);
-            }
-            Some(known) => {
-                return Err(Denial::policy(
-                    "node_selector_conflict",
-                    format!(
-                        "{CONFLICT}: the pod asks for {key}={known}, but {origin} demands {key}={value} in namespace {}; remove {key} from the pod's node selector",
-                        place.namespace
-                    ),
-                ));
-            }
-        }
-    }
-    edit.finish(&mut merge.patch);
-    check_whitelist(merge)
-}
-
-/// Every key of the merged selector must be allowed with its value, whoever set it.
-fn check_whitelist(merge: &Merge<'_>) -> Result<(), Denial> {
-    let Some(allowed) = merge.place.allowed else {
-        return Ok(());
-    };
-    let own = merge.target.spec.node_selector.as_ref();
-    let own = own.into_iter().flat_map(|own| own.iter().map(|(key, value)| (key, value, "the pod")));
-    let namespace = merge.place.selector.selector.iter().flatten();
-    let namespace =
-        namespace.map(|(key, value)| (key.as_str(), value.as_str(), merge.place.selector.origin.as_str()));
-    let profile = merge.plan.overlay.node_selector.iter();
-    let profile = profile.map(|item| (item.key.as_str(), item.text(), &*item.origin));
-    for (key, value, origin) in own.chain(namespace).chain(profile) {
-        let values = allowed.get(key);
-        if values.is_some_and(|values| values.iter().any(|known| known == value)) {
-            continue;
-        }
-        return Err(Denial::policy(
-            "node_selector_not_allowed",
-            format!(
-                "{NOT_ALLOWED}: {origin} asks for {key}={value}; profile {} allows {}",
-                merge.plan.profile,
-                describe_allowed(allowed)
-            ),
-        ));
-    }
-    Ok(())
-}
-
-fn describe_allowed(allowed: &BTreeMap<String, Vec<String>>) -> String {
-    if allowed.is_empty() {
-        return "no key at all".to_owned();
-    }
-    let keys: Vec<String> =
-        allowed.iter().map(|(key, values)| format!("{key} in ({})", values.join(", "))).collect();
-    keys.join("; ")
+    let (own, wanted) = (merge.target.spec.node_selector.as_ref(), &merge.plan.overlay.node_selector);
+    selector::merge(own, wanted.as_slice(), merge.place, &mut merge.patch, &mut merge.notes)
 }
 
 pub(super) fn tolerations(merge: &mut Merge<'_>) -> Result<(), Denial> {
@@ -176,13 +74,13 @@ fn enforce_affinity<'a>(merge: &mut Merge<'a>, item: &'a Item, theirs: &Value) {
     merge.note(Action::Replaced, "", item);
 }
 
-fn terms(affinity: &Value) -> &[Value] {
+pub(super) fn terms(affinity: &Value) -> &[Value] {
     affinity.pointer(REQUIRED).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-const PARTS: [&str; 2] = ["matchExpressions", "matchFields"];
+pub(super) const PARTS: [&str; 2] = ["matchExpressions", "matchFields"];
 
-fn expressions<'v>(term: &'v Value, part: &str) -> &'v [Value] {
+pub(super) fn expressions<'v>(term: &'v Value, part: &str) -> &'v [Value] {
     term.get(part).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use spark_injector::admit::{self, Answer, Outcome};
+use spark_injector::admit::{self, Answer, Outcome, Verdict};
 use spark_injector::catalog::Catalog;
 
 use super::TEAM;
@@ -58,6 +58,16 @@ pub(crate) fn response(answer: &Answer) -> Value {
 /// Admits a pod, applies the patch with another engine, and compares with `judge`.
 pub(crate) fn admit(catalog: &Catalog, namespace: &str, pod: &Value) -> Admitted {
     let answer = admit::review(catalog, &body(namespace, pod));
+    admitted(answer, &admit::judge(catalog, namespace, pod), pod)
+}
+
+/// As [`admit`], by the entry for isolated namespaces.
+pub(crate) fn isolate(catalog: &Catalog, namespace: &str, pod: &Value) -> Admitted {
+    let answer = admit::isolate(catalog, &body(namespace, pod));
+    admitted(answer, &admit::judge_isolation(catalog, namespace, pod), pod)
+}
+
+fn admitted(answer: Answer, verdict: &Verdict, pod: &Value) -> Admitted {
     let response = response(&answer);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let patch = response.get("patch").map_or(Value::Null, |patch| {
@@ -71,7 +81,6 @@ pub(crate) fn admit(catalog: &Catalog, namespace: &str, pod: &Value) -> Admitted
         json_patch::patch(&mut patched, &operations)
             .unwrap_or_else(|error| panic!("{error}\n{patch:#}\n{pod:#}"));
     }
-    let verdict = admit::judge(catalog, namespace, pod);
     assert_eq!(verdict.record.outcome, answer.record.outcome);
     assert_eq!(verdict.record.message, answer.record.message);
     let operations = verdict.patch.as_array().unwrap();

@@ -9,7 +9,7 @@ pub(crate) mod files;
 pub(crate) mod pods;
 pub(crate) mod world;
 
-pub(crate) use answer::{admit, denied, inject, inject_with_warnings, untouched};
+pub(crate) use answer::{admit, denied, inject, inject_with_warnings, isolate, untouched};
 pub(crate) use pods::{driver, executor, fixture, spark_of};
 use serde_json::Value;
 pub(crate) use world::{TEAM, World, catalog, world};

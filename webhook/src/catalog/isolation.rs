@@ -1,0 +1,155 @@
+//! Isolation: what of a profile holds for every pod of its namespaces, and where profile and label do not agree.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Toleration;
+use serde_json::{Value, json};
+
+use super::compiled::{RolePlans, Server};
+use super::compose::Composed;
+use super::parse::subject;
+use super::report::Report;
+use super::{Catalog, Problem, syntax};
+use crate::admit::covers;
+use crate::admit::plan::{Isolation, Plan};
+use crate::api::names::{ISOLATE_ENABLED, ISOLATE_LABEL, NODE_SELECTOR_ANNOTATION};
+use crate::api::{Mode, SelectorScope};
+
+/// What holds for every pod, where the profile's scope is AllPods.
+pub(super) fn of(name: &str, composed: &Composed, plans: [&RolePlans; 2]) -> Option<Isolation> {
+    if composed.scope != Some(SelectorScope::AllPods) {
+        return None;
+    }
+    let plans: Vec<&Plan> = plans
+        .into_iter()
+        .flat_map(|plans| [&plans.base].into_iter().chain(plans.variants.values()))
+        .collect();
+    let tolerations = composed.allowed_tolerations.clone().map(|mut allowed| {
+        let own = plans.iter().flat_map(|plan| &plan.overlay.tolerations);
+        for toleration in own.filter_map(|item| serde_json::from_value(item.value.clone()).ok()) {
+            if !allowed.contains(&toleration) {
+                allowed.push(toleration);
+            }
+        }
+        allowed
+    });
+    let affinities = plans.iter().filter_map(|plan| plan.overlay.scalars.get("affinity"));
+    let mut expressions: Vec<Value> = affinities.flat_map(|item| required(&item.value)).cloned().collect();
+    expressions.dedup();
+    Some(Isolation {
+        tolerations,
+        expressions,
+        status: json!({ "profile": name, "isolated": true }).to_string(),
+    })
+}
+
+/// Every expression of the required node affinity.
+fn required(affinity: &Value) -> impl Iterator<Item = &Value> {
+    let terms = "/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
+    list(affinity.pointer(terms)).flat_map(|term| list(term.get("matchExpressions")))
+}
+
+fn list(value: Option<&Value>) -> impl Iterator<Item = &Value> {
+    value.and_then(Value::as_array).into_iter().flatten()
+}
+
+/// What both allow: of each list what the other one covers. A profile can narrow what it extends, never widen it.
+pub(super) fn intersect(
+    one: Option<Vec<Toleration>>,
+    other: Option<Vec<Toleration>>,
+) -> Option<Vec<Toleration>> {
+    let (one, other) = match (one, other) {
+        (None, only) | (only, None) => return only,
+        (Some(one), Some(other)) => (one, other),
+    };
+    let is_covered = |list: &[Toleration], asked: &Toleration| list.iter().any(|known| covers(known, asked));
+    let mut both: Vec<Toleration> = one.iter().filter(|asked| is_covered(&other, asked)).cloned().collect();
+    let more = other.into_iter().filter(|asked| is_covered(&one, asked));
+    both.extend(more);
+    both.dedup();
+    Some(both)
+}
+
+const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+
+/// Checks the tolerations that a profile allows, as the API server checks those of a pod.
+pub(super) fn check_tolerations(tolerations: &[Toleration], report: &mut Report) {
+    for (index, toleration) in tolerations.iter().enumerate() {
+        let path = format!("spec.nodeSelector.allowedTolerations[{index}]");
+        let text = |field: &Option<String>| field.clone().unwrap_or_default();
+        let (key, operator) = (text(&toleration.key), text(&toleration.operator));
+        if !["", "Equal", "Exists"].contains(&operator.as_str()) {
+            report.at(
+                format!("{path}.operator"),
+                format!("{operator:?} is not supported; write Equal or Exists"),
+            );
+        }
+        if key.is_empty() && operator != "Exists" {
+            report.at(format!("{path}.key"), "missing; without a key the operator has to be Exists");
+        } else if !key.is_empty() && !syntax::is_label_key(&key) {
+            report.at(format!("{path}.key"), format!("{key:?} is not the key of a taint"));
+        }
+        if operator == "Exists" && !text(&toleration.value).is_empty() {
+            report.at(format!("{path}.value"), "not with operator Exists; leave it out");
+        }
+        let effect = text(&toleration.effect);
+        if !effect.is_empty() && !EFFECTS.contains(&effect.as_str()) {
+            report.at(
+                format!("{path}.effect"),
+                format!("{effect:?} is not an effect; write {}", EFFECTS.join(", ")),
+            );
+        }
+    }
+}
+
+/// Names in a message; more would hide the rest of it.
+const NAMED: usize = 3;
+
+/// Labels without the scope, scopes without the label, and isolation that isolates from nothing.
+pub(super) fn gaps(catalog: &Catalog) -> impl Iterator<Item = Problem> {
+    let mut gaps = Vec::new();
+    let mut unlabelled: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, entry) in &catalog.namespaces {
+        let Server::Profile(profile) = &entry.server else { continue };
+        let label = || gap(format!("Namespace {name}"), format!("metadata.labels[{ISOLATE_LABEL}]"));
+        match (&profile.isolation, entry.isolated) {
+            (None, true) => gaps.push(Problem {
+                message: format!(
+                    "isolates nothing: profile {} does not have spec.nodeSelector.scope: AllPods; only its Spark pods are held to its nodes",
+                    profile.name
+                ),
+                ..label()
+            }),
+            (Some(_), true) if entry.mode == Mode::Enforce && entry.selector.selector.as_ref().is_ok_and(BTreeMap::is_empty) => {
+                gaps.push(Problem {
+                    message: format!(
+                        "isolates from nothing: neither annotation {NODE_SELECTOR_ANNOTATION} nor spec.nodeSelector.default of profile {} says on which nodes its pods belong",
+                        profile.name
+                    ),
+                    ..label()
+                });
+            }
+            (Some(_), false) => unlabelled.entry(&profile.name).or_default().push(name),
+            (Some(_), true) | (None, false) => {}
+        }
+    }
+    for (profile, mut namespaces) in unlabelled {
+        namespaces.sort_unstable();
+        let more = namespaces.len().saturating_sub(NAMED);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        namespaces.truncate(NAMED);
+        gaps.push(Problem {
+            message: format!(
+                "AllPods has no effect in {}{more}, without the label {ISOLATE_LABEL}: {ISOLATE_ENABLED}; only Spark pods are held to their nodes there",
+                namespaces.join(", ")
+            ),
+            ..gap(subject(profile), "spec.nodeSelector.scope".to_owned())
+        });
+    }
+    gaps.sort();
+    gaps.into_iter()
+}
+
+fn gap(subject: String, path: String) -> Problem {
+    Problem { origin: String::new(), subject, path, message: String::new() }
+}
