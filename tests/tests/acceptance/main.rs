@@ -8,6 +8,7 @@
 //! | [`others`], [`scheduling`] | life beside in-tree plugins and other webhooks |
 //! | [`reload`], [`down`] | profiles that change while serving, a webhook that does not answer |
 //! | [`definition`] | what the CustomResourceDefinition accepts, keeps and refuses |
+//! | [`lease`] | which replica may write |
 //! | [`files`], [`hostile`] | that `init-sync` restores every file from the stored pod, or none |
 //!
 //! All share one control plane; each has namespaces and a webhook of its own ([`world`]).
@@ -22,6 +23,7 @@ mod files;
 mod golden;
 mod golden_files;
 mod hostile;
+mod lease;
 mod others;
 mod pods;
 mod reload;
