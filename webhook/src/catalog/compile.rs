@@ -12,7 +12,7 @@ use super::payload::{EncodedMount, Payload, encode};
 use super::report::Report;
 use super::secrets::SecretBody;
 use super::snapshot::{NamespaceInput, ObjectKey, ProfileInput, Snapshot};
-use super::{Catalog, Problem, Settings, files, isolation, syntax};
+use super::{Catalog, Problem, ProblemKind, Settings, files, isolation, syntax};
 use crate::admit::plan::{Item, NodeSelector, Origin};
 use crate::api::names::{
     INJECT_ENABLED, INJECT_LABEL, ISOLATE_ENABLED, ISOLATE_LABEL, NODE_SELECTOR_ANNOTATION,
@@ -184,6 +184,7 @@ fn image_warning(image: &str) -> Option<Problem> {
     let message =
         || format!("{image} has no digest; name the image as IMAGE@sha256:… so that nobody can replace it");
     (!image.contains('@')).then(|| Problem {
+        kind: ProblemKind::Invalid,
         origin: String::new(),
         subject: String::new(),
         path: "--init-image".to_owned(),
@@ -269,11 +270,15 @@ fn pull_secret<'s>(
     let Some(data) = snapshot.secrets.get(&key) else {
         let message =
             format!("there is no Secret {:?} in namespace {namespace}; create it there", source.name);
-        report.at(format!("{path}.name"), message);
+        report.kind(ProblemKind::Source, format!("{path}.name"), message);
         return None;
     };
     let Some(content) = data.get(DOCKER_CONFIG) else {
-        report.at(format!("{path}.name"), format!("Secret {:?} has no key {DOCKER_CONFIG}", source.name));
+        report.kind(
+            ProblemKind::Source,
+            format!("{path}.name"),
+            format!("Secret {:?} has no key {DOCKER_CONFIG}", source.name),
+        );
         return None;
     };
     Some(PullSecret { content, origin })
@@ -301,6 +306,7 @@ fn namespace(
     let selector = node_selector(input, &server);
     if let (true, Err(message)) = (opted_in || isolated, &selector.selector) {
         problems.push(Problem {
+            kind: ProblemKind::Invalid,
             origin: input.origin.clone(),
             subject: format!("Namespace {name}"),
             path: format!("metadata.annotations[{NODE_SELECTOR_ANNOTATION}]"),
@@ -341,6 +347,7 @@ fn report_conflicts(
             let origin =
                 inputs.iter().find(|input| outline(input).name == one.name).map(|input| input.origin.clone());
             problems.push(Problem {
+                kind: ProblemKind::Conflict,
                 origin: origin.unwrap_or_default(),
                 subject: subject(&one.name),
                 path: "spec.namespaces".to_owned(),

@@ -5,7 +5,7 @@ use init_sync::check_path;
 use super::compose::ComposedFiles;
 use super::report::Report;
 use super::snapshot::{ObjectData, ObjectKey, Snapshot};
-use super::{Settings, syntax};
+use super::{ProblemKind, Settings, syntax};
 use crate::admit::plan::Origin;
 use crate::api::{ObjectSource, Role};
 
@@ -73,7 +73,7 @@ impl<'s> Resolver<'_, 's> {
             files.retain(|file| file.path == *name);
             if files.is_empty() {
                 let message = format!("the source has no file {name:?}; it has {}", names.join(", "));
-                self.report.at(format!("{path}.file"), message);
+                self.report.kind(ProblemKind::Source, format!("{path}.file"), message);
                 return None;
             }
         }
@@ -121,11 +121,11 @@ impl<'s> Resolver<'_, 's> {
                 match self.snapshot.directories.get(&source.path) {
                     Some(Ok(data)) => Some(all(data, mode)),
                     Some(Err(message)) => {
-                        self.report.at(at, message);
+                        self.report.kind(ProblemKind::Source, at, message);
                         None
                     }
                     None => {
-                        self.report.at(at, format!("{:?} was not read", source.path));
+                        self.report.kind(ProblemKind::Source, at, format!("{:?} was not read", source.path));
                         None
                     }
                 }
@@ -163,7 +163,7 @@ impl<'s> Resolver<'_, 's> {
         if found.is_none() {
             let message =
                 format!("there is no {kind} {:?} in namespace {namespace}; create it there", source.name);
-            self.report.at(format!("{path}.name"), message);
+            self.report.kind(ProblemKind::Source, format!("{path}.name"), message);
         }
         found.map(|data| &**data)
     }
@@ -181,7 +181,7 @@ impl<'s> Resolver<'_, 's> {
                 let keys: Vec<&str> = data.keys().take(20).map(String::as_str).collect();
                 let message =
                     format!("{} has no key {:?}; it has {}", source.name, item.key, keys.join(", "));
-                self.report.at(format!("{at}.key"), message);
+                self.report.kind(ProblemKind::Source, format!("{at}.key"), message);
             }
         }
         files

@@ -9,7 +9,7 @@ use super::compiled::{RolePlans, Server};
 use super::compose::Composed;
 use super::parse::subject;
 use super::report::Report;
-use super::{Catalog, Problem, syntax};
+use super::{Catalog, Problem, ProblemKind, syntax};
 use crate::admit::covers;
 use crate::admit::plan::{Isolation, Plan};
 use crate::api::names::{ISOLATE_ENABLED, ISOLATE_LABEL, NODE_SELECTOR_ANNOTATION};
@@ -151,5 +151,5 @@ pub(super) fn gaps(catalog: &Catalog) -> impl Iterator<Item = Problem> {
 }
 
 fn gap(subject: String, path: String) -> Problem {
-    Problem { origin: String::new(), subject, path, message: String::new() }
+    Problem { origin: String::new(), subject, path, message: String::new(), kind: ProblemKind::Invalid }
 }

@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub use compiled::{CompiledProfile, NamespaceEntry, Service};
-pub use problem::Problem;
+pub use problem::{Problem, ProblemKind};
 pub use secrets::{ProfileSecrets, SecretBody};
 use serde_json::Value;
 pub use settings::Settings;

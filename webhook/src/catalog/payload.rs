@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use init_sync::{Encoding, MANIFEST_VARIABLE, MAX_FILES, is_legal_variable};
 use sha2::{Digest, Sha256};
 
+use super::ProblemKind;
 use super::files::Mount;
 use super::report::Report;
 use crate::admit::plan::Origin;
@@ -112,7 +113,8 @@ impl Payload {
             chosen => chosen,
         };
         if delivery == Delivery::Env && self.is_secret() && !client_authentication {
-            report.at(
+            report.kind(
+                ProblemKind::ClientAuthRequired,
                 "spec.delivery",
                 "ClientAuthRequired: Env would hand files of a Secret to any caller of the webhook; write Secret, or let \
                  the API server authenticate itself",
@@ -123,7 +125,7 @@ impl Payload {
                 "{decoded} bytes of files, at most {MAX_DECODED_BYTES} are possible; {}",
                 self.largest()
             );
-            report.at("spec.files", message);
+            report.kind(ProblemKind::TooLarge, "spec.files", message);
             return delivery;
         }
         match delivery {
@@ -149,7 +151,8 @@ impl Payload {
 
     fn limit(&self, report: &mut Report, bytes: usize, limit: usize, place: &str) {
         if bytes > limit {
-            report.at(
+            report.kind(
+                ProblemKind::TooLarge,
                 "spec.files",
                 format!(
                     "{bytes} bytes of encoded files {place}, at most {limit} are possible; {}",
@@ -194,7 +197,8 @@ pub(super) fn encode(mounts: Vec<Mount<'_>>, report: &mut Report) -> Payload {
     let revision = revision(&mounts);
     let count: usize = mounts.iter().map(|mount| mount.files.len()).sum();
     if count > MAX_FILES {
-        report.at(
+        report.kind(
+            ProblemKind::TooLarge,
             "spec.files",
             format!("{count} files, at most {MAX_FILES} are possible; leave some out with items"),
         );

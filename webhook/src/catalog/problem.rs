@@ -2,6 +2,22 @@
 
 use std::fmt;
 
+/// Kinds of mistakes, for those who count them or tell people what to do.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub enum ProblemKind {
+    /// What is written is not possible.
+    #[default]
+    Invalid,
+    /// A source is not there, or lacks what is asked of it.
+    Source,
+    /// The files are too many or too large.
+    TooLarge,
+    /// Files of a Secret would be handed to callers who do not prove who they are.
+    ClientAuthRequired,
+    /// Two profiles claim a namespace equally.
+    Conflict,
+}
+
 /// One mistake: where it is, and what is allowed there.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Problem {
@@ -13,6 +29,8 @@ pub struct Problem {
     pub path: String,
     /// What is wrong, the value, and what is allowed. Never the content of a file.
     pub message: String,
+    /// What kind of mistake it is.
+    pub kind: ProblemKind,
 }
 
 impl fmt::Display for Problem {

@@ -1,6 +1,6 @@
 //! Collecting mistakes: every stage goes on as far as it can, so that an owner sees all of them at once.
 
-use super::Problem;
+use super::{Problem, ProblemKind};
 
 /// The mistakes of one document.
 #[derive(Debug)]
@@ -17,7 +17,13 @@ impl Report {
 
     /// Notes a mistake at a field.
     pub(super) fn at(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.kind(ProblemKind::Invalid, path, message);
+    }
+
+    /// Notes a mistake of a certain kind at a field.
+    pub(super) fn kind(&mut self, kind: ProblemKind, path: impl Into<String>, message: impl Into<String>) {
         self.problems.push(Problem {
+            kind,
             origin: self.origin.clone(),
             subject: self.subject.clone(),
             path: path.into(),

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::document::{self, Format, TEXT_LIMIT};
 use super::files_root;
 use super::objects::Collector;
-use crate::catalog::{Problem, Snapshot};
+use crate::catalog::{Problem, ProblemKind, Snapshot};
 
 /// Deepest nesting of folders; it also ends symlinks that lead in circles.
 const DEPTH_LIMIT: usize = 32;
@@ -237,7 +237,13 @@ fn update(digest: &mut Sha256, name: &str, contents: &[u8]) {
 }
 
 fn problem(path: &Path, message: String) -> Problem {
-    Problem { origin: path.display().to_string(), subject: String::new(), path: String::new(), message }
+    Problem {
+        kind: ProblemKind::Invalid,
+        origin: path.display().to_string(),
+        subject: String::new(),
+        path: String::new(),
+        message,
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use crate::api::names;
-use crate::catalog::{NamespaceInput, ObjectData, ObjectKey, Problem, ProfileInput, Snapshot};
+use crate::catalog::{NamespaceInput, ObjectData, ObjectKey, Problem, ProblemKind, ProfileInput, Snapshot};
 
 /// Collects objects; every kind of mistake becomes a problem with its origin.
 #[derive(Debug)]
@@ -297,6 +297,7 @@ fn profile_version() -> String {
 
 fn problem(origin: &str, subject: &str, path: &str, message: impl Into<String>) -> Problem {
     Problem {
+        kind: ProblemKind::Invalid,
         origin: origin.to_owned(),
         subject: subject.trim_end().to_owned(),
         path: path.to_owned(),
