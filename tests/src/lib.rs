@@ -9,6 +9,7 @@
 //! | [`webhook`], [`cli`] | the built `spark-injector`, as a server and as a command line |
 //! | [`recorder`] | a webhook that allows everything and remembers what the API server sent |
 //! | [`kubelet`] | what a kubelet would make of a pod: environment, `init-sync` run, mounts |
+//! | [`manifests`] | what is installed, as kustomize renders it |
 //! | [`pods`] | pods as real Spark sent them, and what a workload controller makes of a template |
 //! | [`spark`] | real Spark against the cluster: the driver by `spark-submit`, executors by a client-mode driver |
 //! | [`places`] | where binaries and caches are; the one reader of the environment |
@@ -44,6 +45,7 @@ pub mod client;
 pub mod cluster;
 pub mod expansion;
 pub mod kubelet;
+pub mod manifests;
 pub mod places;
 pub mod pods;
 pub mod process;

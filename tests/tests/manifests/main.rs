@@ -1,0 +1,20 @@
+//! What is installed: the manifests as kustomize renders them, and what they do on a real API server with RBAC and
+//! controllers, as the accounts that they name.
+//!
+//! | module | proves |
+//! | --- | --- |
+//! | [`webhook`] | which pods the API server asks about, and how |
+//! | [`workload`] | that roll-outs, drains and faults leave replicas that serve |
+//! | [`rights`] | what the injector's account may do, and what it cannot even see by an error message |
+//! | [`policies`], [`placement`] | who is refused by the policies, with which sentence |
+//! | [`install`] | that everything can be applied, again and again |
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod install;
+mod placement;
+mod policies;
+mod rights;
+mod webhook;
+mod workload;
+mod world;

@@ -1,0 +1,105 @@
+//! That roll-outs, drains and faults leave replicas that serve.
+
+use acceptance::manifests::{OWN, base, object};
+use acceptance::{cli, manifests};
+use serde_json::{Value, json};
+
+fn pod() -> &'static Value {
+    &object(base(), "Deployment", OWN)["spec"]["template"]
+}
+
+fn container() -> &'static Value {
+    let containers = pod()["spec"]["containers"].as_array().expect("containers");
+    assert_eq!(containers.len(), 1);
+    &containers[0]
+}
+
+/// Seconds in a flag of `serve`, from the arguments or from its default in the help text.
+fn seconds(flag: &str) -> u64 {
+    let text = cli::run(&["serve", "--help"], b"").stdout;
+    let (_, after) = text.split_once(&format!("--{flag} ")).unwrap_or_else(|| panic!("no --{flag}"));
+    let (_, default) = after.split_once("[default: ").expect("a default");
+    let number: String = default.chars().take_while(char::is_ascii_digit).collect();
+    number.parse().expect("seconds")
+}
+
+#[test]
+fn a_replica_is_there_before_another_one_goes() {
+    let spec = &object(base(), "Deployment", OWN)["spec"];
+    assert!(spec["replicas"].as_u64() >= Some(2));
+    assert_eq!(spec["strategy"]["rollingUpdate"], json!({"maxUnavailable": 0, "maxSurge": 1}));
+    assert!(spec["minReadySeconds"].as_u64() >= Some(10));
+    let grace = pod()["spec"]["terminationGracePeriodSeconds"].as_u64().expect("a grace period");
+    // What is still running after the drain has some seconds more.
+    assert!(grace >= seconds("drain-max") + 10, "{grace}");
+    assert_eq!(pod()["spec"]["priorityClassName"], "system-cluster-critical");
+}
+
+#[test]
+fn replicas_are_apart_and_drains_take_one_at_a_time() {
+    let labels = &pod()["metadata"]["labels"];
+    let selected = |selector: &Value| {
+        let wanted = selector.as_object().expect("labels");
+        assert!(!wanted.is_empty());
+        wanted.iter().all(|(key, value)| labels[key] == *value)
+    };
+    let constraints = pod()["spec"]["topologySpreadConstraints"].as_array().expect("constraints");
+    let keys: Vec<&Value> = constraints.iter().map(|constraint| &constraint["topologyKey"]).collect();
+    assert_eq!(keys, ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]);
+    assert!(constraints.iter().all(|constraint| selected(&constraint["labelSelector"]["matchLabels"])));
+
+    let budget = &object(base(), "PodDisruptionBudget", OWN)["spec"];
+    assert_eq!(budget["maxUnavailable"], 1);
+    assert_eq!(budget["unhealthyPodEvictionPolicy"], "AlwaysAllow");
+    assert!(selected(&budget["selector"]["matchLabels"]));
+    assert!(selected(&object(base(), "Service", OWN)["spec"]["selector"]));
+    assert!(selected(&object(base(), "NetworkPolicy", OWN)["spec"]["podSelector"]["matchLabels"]));
+}
+
+#[test]
+fn probes_ask_the_admin_port_and_liveness_asks_for_nothing_but_life() {
+    let named = |name: &str| {
+        let ports = container()["ports"].as_array().expect("ports");
+        ports.iter().find(|port| port["name"] == name).expect("a port")["containerPort"].clone()
+    };
+    let argument = |flag: &str| {
+        let args = container()["args"].as_array().expect("args");
+        let text = args.iter().filter_map(Value::as_str).find_map(|arg| arg.strip_prefix(flag));
+        text.and_then(|address| address.rsplit(':').next()?.parse::<u64>().ok())
+    };
+    assert_eq!(argument("--listen="), named("review").as_u64());
+    assert_eq!(argument("--admin="), named("admin").as_u64());
+    assert_eq!(object(base(), "Service", OWN)["spec"]["ports"][0]["targetPort"], "review");
+    for (probe, path) in
+        [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")]
+    {
+        assert_eq!(container()[probe]["httpGet"], json!({"path": path, "port": "admin"}), "{probe}");
+    }
+}
+
+#[test]
+fn memory_has_headroom_and_nothing_throttles() {
+    let resources = &container()["resources"];
+    assert!(resources["requests"]["cpu"].is_string() && resources["limits"]["cpu"].is_null());
+    let megabytes = |value: &Value| -> u64 {
+        value.as_str().and_then(|text| text.strip_suffix("Mi")?.parse().ok()).expect("Mi")
+    };
+    assert!(megabytes(&resources["limits"]["memory"]) >= 4 * megabytes(&resources["requests"]["memory"]));
+}
+
+#[test]
+fn images_are_of_this_version() {
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(container()["image"], format!("spark-injector/spark-injector:{version}"));
+    let variables = container()["env"].as_array().expect("env");
+    let init = variables.iter().find(|variable| variable["name"] == "SPARK_INJECTOR_INIT_IMAGE");
+    assert_eq!(init.expect("the variable")["value"], format!("spark-injector/init-sync:{version}"));
+}
+
+#[test]
+fn every_object_says_whose_it_is_and_secrets_are_not_shipped() {
+    for object in manifests::guarded() {
+        assert_eq!(object["metadata"]["labels"]["app.kubernetes.io/part-of"], OWN, "{}", object["metadata"]);
+        assert_ne!(object["kind"], "Secret", "a certificate that nobody renews");
+    }
+}
