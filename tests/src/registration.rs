@@ -12,11 +12,14 @@ use crate::process::wait_until;
 /// The name of the webhook inside the configuration; the API server's messages quote it.
 pub const WEBHOOK_NAME: &str = "pods.spark-injector.io";
 
+/// The name of the other webhook inside the configuration, for every pod of isolated namespaces.
+pub const ISOLATE_NAME: &str = "isolate.spark-injector.io";
+
 /// The annotation that an injected pod carries.
 pub const STATUS_ANNOTATION: &str = "spark-injector.io/status";
 
 /// A webhook configuration in the making. As the product installs it: `Fail`, 5 s, reinvoked if needed, for pods
-/// created in namespaces that opted in.
+/// created in namespaces that opted in, and once more for those of isolated ones.
 #[derive(Debug, Clone)]
 pub struct Registration {
     name: String,
@@ -69,24 +72,29 @@ impl Registration {
         if let Some((key, value)) = &self.only {
             expressions.push(json!({"key": key, "operator": "In", "values": [value]}));
         }
-        json!({
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "MutatingWebhookConfiguration",
-            "metadata": {"name": self.name},
-            "webhooks": [{
-                "name": WEBHOOK_NAME,
-                "clientConfig": {"url": self.url, "caBundle": BASE64.encode(&self.authority)},
+        let entry = |name: &str, path: &str, label: &str| {
+            json!({
+                "name": name,
+                "clientConfig": {"url": self.url.replace("/mutate", path), "caBundle": BASE64.encode(&self.authority)},
                 "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"],
                            "resources": ["pods"], "scope": "Namespaced"}],
-                "namespaceSelector": {"matchLabels": {"spark-injector.io/inject": "enabled"},
-                                      "matchExpressions": expressions},
+                "namespaceSelector": {"matchLabels": {label: "enabled"}, "matchExpressions": expressions},
                 "matchPolicy": "Equivalent",
                 "sideEffects": "None",
                 "failurePolicy": self.failure_policy,
                 "reinvocationPolicy": "IfNeeded",
                 "timeoutSeconds": self.timeout_seconds,
                 "admissionReviewVersions": ["v1"],
-            }],
+            })
+        };
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "MutatingWebhookConfiguration",
+            "metadata": {"name": self.name},
+            "webhooks": [
+                entry(WEBHOOK_NAME, "/mutate", "spark-injector.io/inject"),
+                entry(ISOLATE_NAME, "/isolate", "spark-injector.io/isolate"),
+            ],
         })
     }
 

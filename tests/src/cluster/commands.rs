@@ -10,9 +10,10 @@ use crate::pki::{self, Authority};
 
 /// What the controller manager runs: what makes namespaces, accounts, roles, workloads and their deletion behave as
 /// in any cluster. Every further controller only makes the start slower.
-const CONTROLLERS: [&str; 15] = [
+const CONTROLLERS: [&str; 16] = [
     "clusterrole-aggregation-controller",
     "cronjob-controller",
+    "daemonset-controller",
     "deployment-controller",
     "disruption-controller",
     "garbage-collector-controller",

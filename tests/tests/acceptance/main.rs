@@ -5,6 +5,8 @@
 //! | [`golden`] | what each recorded pod becomes, as posted and as the API server presents it to the webhook |
 //! | [`pods`] | that the API server stores what `inject` prints |
 //! | [`denials`], [`untouched`] | who is refused, with which sentence, and who is left alone |
+//! | [`forged`] | that a made-up review gains nothing, whichever entry it is posted to |
+//! | [`isolation`] | that every pod of an isolated namespace stays on its nodes, whoever makes it |
 //! | [`others`], [`scheduling`] | life beside in-tree plugins and other webhooks |
 //! | [`reload`], [`down`] | profiles that change while serving, a webhook that does not answer |
 //! | [`definition`] | what the CustomResourceDefinition accepts, keeps and refuses |
@@ -20,9 +22,11 @@ mod definition;
 mod denials;
 mod down;
 mod files;
+mod forged;
 mod golden;
 mod golden_files;
 mod hostile;
+mod isolation;
 mod lease;
 mod others;
 mod pods;
