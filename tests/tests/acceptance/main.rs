@@ -9,6 +9,7 @@
 //! | [`isolation`] | that every pod of an isolated namespace stays on its nodes, whoever makes it |
 //! | [`others`], [`scheduling`] | life beside in-tree plugins and other webhooks |
 //! | [`reload`], [`down`] | profiles that change while serving, a webhook that does not answer |
+//! | [`cluster`] | the webhook fed by the API server itself, as the shipped service account |
 //! | [`definition`] | what the CustomResourceDefinition accepts, keeps and refuses |
 //! | [`lease`] | which replica may write |
 //! | [`files`], [`hostile`] | that `init-sync` restores every file from the stored pod, or none |
@@ -17,6 +18,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod cluster;
 mod contained;
 mod definition;
 mod denials;

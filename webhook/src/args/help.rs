@@ -48,12 +48,14 @@ Examples:
   spark-injector secrets --from profiles/ --namespace team-a -o json";
 
 pub(super) const SERVE: &str = "\
-Reviews are answered at POST /mutate over TLS; /livez, /readyz and /metrics on the plain port of --admin. Once both
-listen and the profiles are compiled, one line of JSON on the standard output says where. Logs are JSON lines on the
-standard error; SPARK_INJECTOR_LOG sets their level. SIGTERM drains, a second one ends at once.
+Profiles, namespaces and sources come from the cluster, as the pod's service account or by --kubeconfig; with --from
+they come from files. Reviews are answered at POST /mutate over TLS; /livez, /readyz and /metrics on the plain port of
+--admin. Once both listen (and files are compiled), one line of JSON on the standard output says where. Logs are JSON
+lines on the standard error; SPARK_INJECTOR_LOG sets their level. SIGTERM drains, a second one ends at once.
 
 Examples:
-  spark-injector serve --from profiles/ --listen 0.0.0.0:8443 --tls-cert tls.crt --tls-key tls.key --admin 0.0.0.0:8081
+  spark-injector serve --tls-cert tls.crt --tls-key tls.key --admin 0.0.0.0:8080
+  spark-injector serve --kubeconfig ~/.kube/config --context test --listen 127.0.0.1:0 --tls-cert tls.crt --tls-key tls.key
   spark-injector serve --from profiles/ --listen 127.0.0.1:0 --tls-cert tls.crt --tls-key tls.key";
 
 pub(super) const CRD: &str = "\

@@ -107,12 +107,19 @@ pub struct Inputs {
     pub settings: Settings,
 }
 
-impl From<InputArgs> for Inputs {
-    fn from(args: InputArgs) -> Self {
-        let InputArgs { from, compile } = args;
+impl Inputs {
+    /// What is read from these files.
+    pub fn new(from: Vec<PathBuf>, compile: CompileArgs) -> Self {
         let (settings, files_root) = compile.settings(None);
         let directory = Directory { from, files_root, default_namespace: settings.namespace.clone() };
         Self { directory, settings }
+    }
+}
+
+impl From<InputArgs> for Inputs {
+    fn from(args: InputArgs) -> Self {
+        let InputArgs { from, compile } = args;
+        Self::new(from, compile)
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod lease;
 
+use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -81,6 +82,24 @@ pub async fn connect(access: &Access) -> Result<Client, ConnectError> {
     config.headers.push((USER_AGENT, agent));
     let url = config.cluster_url.to_string();
     Client::try_from(config).map_err(|source| ConnectError::Credentials { url, source: Box::new(source) })
+}
+
+/// A failed request in one line, never what was sent or answered: that may be a Secret.
+pub fn describe(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if status.message.is_empty() => format!("HTTP status {}", status.code),
+        kube::Error::Api(status) => status.message.clone(),
+        kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => {
+            "the API server's answer cannot be understood".to_owned()
+        }
+        other => {
+            let causes = std::iter::successors(other.source(), |cause| (*cause).source());
+            causes.fold(other.to_string(), |text, cause| {
+                let cause = cause.to_string();
+                if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+            })
+        }
+    }
 }
 
 /// The namespace of the pod that this process runs in, if it runs in one.

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
 
@@ -160,7 +160,19 @@ fn list_folder(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<
 pub(super) struct Fingerprint {
     digest: [u8; 32],
     /// The newest change of all, in seconds since the epoch.
-    pub(super) newest: i64,
+    newest: i64,
+}
+
+/// A file that changed less than this many seconds before it was read may have changed again within one tick of the
+/// file system's clock, with the same size: it is read again.
+const UNSURE_SECONDS: i64 = 3;
+
+impl Fingerprint {
+    /// Whether an equal fingerprint means that nothing changed.
+    pub(super) fn is_settled(&self) -> bool {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
+        self.newest < i64::try_from(now).unwrap_or(i64::MAX) - UNSURE_SECONDS
+    }
 }
 
 struct Stamps {

@@ -3,11 +3,13 @@
 //! The trees come from git-sync, CSI drivers and kubelet: visible names are symlinks through `..data` or a hash, so
 //! symlinks are followed, but only to places inside the root.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use super::references;
 use crate::catalog::{ObjectData, Snapshot};
 
 /// Largest file: four times what a revision can carry, so that the compiler's message about sizes comes first.
@@ -24,19 +26,19 @@ const DEPTH_LIMIT: usize = 32;
 
 /// Reads every directory that a profile of the snapshot names.
 pub(super) fn read_directories(root: Option<&Path>, snapshot: &mut Snapshot) {
-    let files =
-        snapshot.profiles.iter().filter_map(|profile| profile.object.pointer("/spec/files")?.as_array());
-    let paths: Vec<String> = files
-        .flatten()
-        .filter_map(|entry| entry.pointer("/directory/path")?.as_str())
-        .map(ToOwned::to_owned)
-        .collect();
+    let named = snapshot.profiles.iter().flat_map(|profile| references::directories(&profile.object));
+    let paths: BTreeSet<String> = named.map(ToOwned::to_owned).collect();
     for path in paths {
         snapshot.directories.entry(path).or_insert_with_key(|path| read_directory(root, path).map(Arc::new));
     }
 }
 
-fn read_directory(root: Option<&Path>, path: &str) -> Result<ObjectData, String> {
+/// Reads one directory, as a profile names it.
+///
+/// # Errors
+///
+/// A sentence that names the directory and what is wrong with it.
+pub(super) fn read_directory(root: Option<&Path>, path: &str) -> Result<ObjectData, String> {
     let root = root
         .ok_or_else(|| format!("directory `{path}` needs the flag --files-root DIR, which is not given"))?;
     let leaves = |component| !matches!(component, Component::Normal(_) | Component::CurDir);

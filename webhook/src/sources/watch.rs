@@ -3,15 +3,10 @@
 //! By polling: kubelet and git-sync swap symlinks above the files, which file watches do not see, and one look a
 //! second at names and times costs nothing.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use super::directory::{Directory, Fingerprint, Load, Unreadable};
 use super::live::LiveCatalog;
+use super::reload::Reload;
 use crate::catalog::{Catalog, Problem, Settings};
-
-/// A file that changed less than this many seconds before it was read may have changed again within one tick of the
-/// file system's clock, with the same size: it is read again.
-const UNSURE_SECONDS: i64 = 3;
 
 /// What a look at the inputs found.
 #[derive(Debug)]
@@ -22,21 +17,6 @@ pub enum Change {
     Reloaded(Reload),
     /// The inputs cannot be read; the last good catalog stays. Reported once for each cause.
     Kept(Unreadable),
-}
-
-/// What is different in a new catalog.
-#[derive(Debug)]
-pub struct Reload {
-    /// Mistakes that were not there before.
-    pub appeared: Vec<Problem>,
-    /// Mistakes that are gone.
-    pub resolved: Vec<Problem>,
-    /// Namespaces that opted in, and the profile that serves each of them now, where that changed.
-    pub moved: Vec<(String, Option<String>)>,
-    /// Number of all mistakes.
-    pub problems: usize,
-    /// Number of the namespaces that opted in.
-    pub namespaces: usize,
 }
 
 /// Watches one directory.
@@ -86,10 +66,8 @@ impl Watch {
     /// Looks whether something changed, and compiles everything again if it did.
     pub fn poll(&mut self) -> Change {
         self.catalog.tidy();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
-        let now = i64::try_from(now).unwrap_or(i64::MAX);
         let found = self.directory.fingerprint(&self.directories);
-        if self.seen == Some(found) && found.newest < now - UNSURE_SECONDS {
+        if self.seen == Some(found) && found.is_settled() {
             return Change::None;
         }
         match self.directory.load() {
@@ -118,28 +96,14 @@ impl Watch {
         let Load { snapshot, problems: mut found, digest, .. } = load;
         let catalog = Catalog::compile(&snapshot, &self.settings, previous);
         found.extend_from_slice(catalog.problems());
-        let reload = Reload {
-            appeared: found.iter().filter(|problem| !self.problems.contains(problem)).cloned().collect(),
-            resolved: self.problems.iter().filter(|problem| !found.contains(problem)).cloned().collect(),
-            moved: moved(previous, &catalog),
-            problems: found.len(),
-            namespaces: catalog.namespaces().len(),
-        };
+        let previous = previous.map(|previous| (previous, self.problems.as_slice()));
+        let reload = Reload::between(previous, (&catalog, &found));
         self.directories = snapshot.directories.into_keys().collect();
         self.problems = found;
         self.digest = digest;
         self.catalog.store(catalog);
         reload
     }
-}
-
-fn moved(previous: Option<&Catalog>, next: &Catalog) -> Vec<(String, Option<String>)> {
-    let names = next.namespaces();
-    let served = names.into_iter().map(|name| (name, next.profile_of(name)));
-    served
-        .filter(|(name, profile)| previous.is_none_or(|previous| previous.profile_of(name) != *profile))
-        .map(|(name, profile)| (name.to_owned(), profile.map(ToOwned::to_owned)))
-        .collect()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod drain;
 mod tls;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -11,20 +12,26 @@ use clap::Args;
 pub use drain::DrainArgs;
 pub use tls::{TlsArgs, TlsVersion};
 
-use super::InputArgs;
 use super::duration::interval;
+use super::{ClusterArgs, CompileArgs};
 
 /// Flags of `serve`.
 #[derive(Args, Debug)]
 pub struct ServeArgs {
+    /// Folder or file of YAML and JSON to serve from, instead of the cluster; repeatable
+    #[arg(long, value_name = "PATH", requires = "listen", env = "SPARK_INJECTOR_FROM")]
+    pub from: Vec<PathBuf>,
+    /// Which cluster, without --from.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
     /// Shared flags.
     #[command(flatten)]
-    pub inputs: InputArgs,
-    /// How often the inputs are looked at
+    pub compile: CompileArgs,
+    /// How often files and directories are looked at; the cluster tells by itself
     #[arg(long, value_name = "DURATION", env = "SPARK_INJECTOR_POLL", default_value = "1s", value_parser = interval)]
     pub poll: Duration,
     /// Address for reviews; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", env = "SPARK_INJECTOR_LISTEN")]
+    #[arg(long, value_name = "ADDR", env = "SPARK_INJECTOR_LISTEN", default_value = "0.0.0.0:8443")]
     pub listen: SocketAddr,
     /// Address for health and metrics, without TLS; port 0 takes a free one
     #[arg(long, value_name = "ADDR", env = "SPARK_INJECTOR_ADMIN", default_value = "127.0.0.1:0")]

@@ -1,87 +1,147 @@
-//! The profiles and their sources, kept up to date while requests are answered.
+//! The profiles and their sources, kept up to date while requests are answered: from a directory, or from the cluster.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::args::Inputs;
-use crate::cli::exit::Failure;
-use crate::server::metrics::{Metrics, Reloaded};
-use crate::sources::live::LiveCatalog;
-use crate::sources::watch::{Change, Reload, Watch};
+use kube::Client;
 
-/// A directory that is looked at again and again.
-pub(super) struct FromDirectory {
-    watch: Watch,
-    every: Duration,
+use crate::args::{CompileArgs, Inputs};
+use crate::cli::exit::Failure;
+use crate::cluster;
+use crate::server::metrics::{Metrics, Reloaded};
+use crate::sources::cluster::{ClusterSource, Event};
+use crate::sources::live::LiveCatalog;
+use crate::sources::reload::Reload;
+use crate::sources::watch::{Change, Watch};
+
+/// Where profiles come from.
+pub(super) enum Source {
+    /// A directory that is looked at again and again.
+    Directory { watch: Box<Watch>, every: Duration },
+    /// An API server that tells of every change.
+    Cluster(Box<ClusterSource>),
 }
 
-impl FromDirectory {
-    /// Reads and compiles for the first time.
-    pub(super) fn start(inputs: Inputs, every: Duration, metrics: &Metrics) -> Result<Self, Failure> {
+impl Source {
+    /// Reads and compiles a directory for the first time.
+    pub(super) fn directory(inputs: Inputs, every: Duration, metrics: &Metrics) -> Result<Self, Failure> {
         let Inputs { directory, settings } = inputs;
         let (watch, first) =
             Watch::start(directory, settings).map_err(|error| Failure::Unusable(error.to_string()))?;
-        report(&first, metrics);
-        for warning in watch.catalog().load().warnings() {
-            tracing::warn!(%warning, "worth knowing");
-        }
-        Ok(Self { watch, every })
+        report(&first, &watch.catalog(), metrics);
+        Ok(Self::Directory { watch: Box::new(watch), every })
+    }
+
+    /// Nothing is asked yet: an API server that does not answer is waited for, and the process is not ready until it
+    /// has told everything.
+    pub(super) fn cluster(client: Client, args: CompileArgs, every: Duration) -> Self {
+        let (settings, files_root) = args.settings(cluster::own_namespace());
+        Self::Cluster(Box::new(ClusterSource::new(client, settings, files_root, every)))
     }
 
     pub(super) fn catalog(&self) -> LiveCatalog {
-        self.watch.catalog()
+        match self {
+            Self::Directory { watch, .. } => watch.catalog(),
+            Self::Cluster(source) => source.catalog(),
+        }
     }
 
-    /// Looks at the inputs for ever.
+    /// Follows the inputs for ever.
     pub(super) async fn keep(self, metrics: Arc<Metrics>) {
-        let Self { mut watch, every } = self;
-        loop {
-            tokio::time::sleep(every).await;
-            // Reading and compiling block; requests go on meanwhile with the catalog of before.
-            let looked = tokio::task::spawn_blocking(move || {
-                let change = watch.poll();
-                (watch, change)
-            });
-            let Ok((next, change)) = looked.await else {
-                metrics.catalog_reloaded(Reloaded::Error);
-                tracing::error!("profiles are no longer reloaded; restart spark-injector");
-                return;
-            };
-            watch = next;
-            match change {
-                Change::None => {}
-                Change::Reloaded(reload) => {
-                    metrics.catalog_reloaded(Reloaded::Ok);
-                    report(&reload, &metrics);
-                }
-                Change::Kept(unreadable) => {
-                    metrics.catalog_reloaded(Reloaded::Error);
-                    let problems: Vec<String> = unreadable.0.iter().map(ToString::to_string).collect();
-                    tracing::error!(
-                        problems = problems.join("; "),
-                        "inputs unreadable; the last good ones stay"
-                    );
-                }
+        match self {
+            Self::Directory { watch, every } => keep_directory(*watch, every, &metrics).await,
+            Self::Cluster(source) => {
+                let catalog = source.catalog();
+                source.run(|event| note(&event, &catalog, &metrics)).await;
             }
         }
     }
 }
 
-fn report(reload: &Reload, metrics: &Metrics) {
-    let Reload { appeared, resolved, moved, problems, namespaces } = reload;
+async fn keep_directory(mut watch: Watch, every: Duration, metrics: &Metrics) {
+    loop {
+        tokio::time::sleep(every).await;
+        // Reading and compiling block; requests go on meanwhile with the catalog of before.
+        let looked = tokio::task::spawn_blocking(move || {
+            let change = watch.poll();
+            (watch, change)
+        });
+        let Ok((next, change)) = looked.await else {
+            metrics.catalog_reloaded(Reloaded::Error);
+            tracing::error!("profiles are no longer reloaded; restart spark-injector");
+            return;
+        };
+        watch = next;
+        match change {
+            Change::None => {}
+            Change::Reloaded(reload) => {
+                metrics.catalog_reloaded(Reloaded::Ok);
+                report(&reload, &watch.catalog(), metrics);
+            }
+            Change::Kept(unreadable) => {
+                metrics.catalog_reloaded(Reloaded::Error);
+                let problems: Vec<String> = unreadable.0.iter().map(ToString::to_string).collect();
+                tracing::error!(problems = problems.join("; "), "inputs unreadable; the last good ones stay");
+            }
+        }
+    }
+}
+
+fn note(event: &Event, catalog: &LiveCatalog, metrics: &Metrics) {
+    match event {
+        Event::Reloaded(reload) => {
+            if !reload.first {
+                metrics.catalog_reloaded(Reloaded::Ok);
+            }
+            report(reload, catalog, metrics);
+        }
+        Event::Failed => {
+            metrics.catalog_reloaded(Reloaded::Error);
+            tracing::error!(
+                "profiles cannot be compiled: a defect of spark-injector; the last good ones stay"
+            );
+        }
+    }
+}
+
+/// Most lines about one change: a cluster has thousands of namespaces.
+const LINES: usize = 50;
+
+fn report(reload: &Reload, catalog: &LiveCatalog, metrics: &Metrics) {
+    let Reload { first, changed, appeared, resolved, moved, problems, namespaces } = reload;
     metrics.catalog_in_use(*problems, SystemTime::now());
-    tracing::info!(namespaces, problems, "profiles compiled");
-    for (namespace, profile) in moved {
+    let changed = list(changed);
+    tracing::info!(changed, namespaces, problems, "profiles compiled");
+    for (namespace, profile) in moved.iter().take(LINES) {
         if let Some(profile) = profile {
             tracing::info!(namespace, profile, "namespace served");
         } else {
             tracing::warn!(namespace, "namespace opted in, but no profile serves it");
         }
     }
-    for problem in appeared {
+    for problem in appeared.iter().take(LINES) {
         tracing::warn!(%problem, "mistake in the inputs");
     }
-    for problem in resolved {
+    for problem in resolved.iter().take(LINES) {
         tracing::info!(%problem, "mistake resolved");
+    }
+    let more = [moved.len(), appeared.len(), resolved.len()].map(|count| count.saturating_sub(LINES));
+    if more.iter().any(|more| *more > 0) {
+        let [namespaces, appeared, resolved] = more;
+        tracing::info!(namespaces, appeared, resolved, "and more of the same");
+    }
+    if *first {
+        for warning in catalog.load().warnings() {
+            tracing::warn!(%warning, "worth knowing");
+        }
+    }
+}
+
+fn list(names: &[String]) -> String {
+    const NAMED: usize = 10;
+    let first = names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMED) {
+        0 => first,
+        more => format!("{first} and {more} more"),
     }
 }

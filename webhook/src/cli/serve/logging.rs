@@ -7,12 +7,16 @@ pub(super) fn start() {
     let filter = EnvFilter::builder()
         .with_env_var("SPARK_INJECTOR_LOG")
         .with_default_directive(tracing::Level::INFO.into());
+    let filter = filter.from_env_lossy();
+    // At other levels they write answers of the API server, Secrets among them; and every failure once more.
+    let quiet = ["kube_client=error", "kube_runtime=error"].iter().filter_map(|rule| rule.parse().ok());
+    let filter = quiet.fold(filter, EnvFilter::add_directive);
     let subscriber = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
         .with_current_span(false)
         .with_span_list(false)
-        .with_env_filter(filter.from_env_lossy())
+        .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .finish();
     // Fails only where a subscriber is set already, in a test.

@@ -11,21 +11,27 @@ use std::sync::Arc;
 use super::exit::Failure;
 use super::output::internal;
 use crate::args::{DrainArgs, Inputs, ServeArgs};
+use crate::cluster::{Access, connect};
 use crate::server::metrics::Metrics;
 use crate::server::{Addresses, Bound, DrainTimes};
 use credentials::Files;
-use inputs::FromDirectory;
+use inputs::Source;
 
 pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
-    let ServeArgs { inputs, poll, listen, admin, tls, drain } = args;
+    let ServeArgs { from, cluster, compile, poll, listen, admin, tls, drain } = args;
     let times = drain_times(&drain)?;
     logging::start();
     let metrics = Arc::new(Metrics::new());
     let credentials = Files::start(tls, &metrics)?;
-    let inputs = FromDirectory::start(Inputs::from(inputs), poll, &metrics)?;
-    let bound = Bound::open(listen, admin).map_err(|error| Failure::Unusable(error.to_string()))?;
-
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(internal)?;
+    let inputs = if from.is_empty() {
+        let client = runtime.block_on(connect(&Access::from(cluster))).map_err(unusable)?;
+        Source::cluster(client, compile, poll)
+    } else {
+        Source::directory(Inputs::new(from, compile), poll, &metrics)?
+    };
+    let bound = Bound::open(listen, admin).map_err(unusable)?;
+
     runtime.block_on(async {
         // Before anybody is told that we listen: a signal must never find the default action.
         let stop = signals::listen()?;
@@ -39,6 +45,10 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     runtime.shutdown_background();
     tracing::info!("ended");
     Ok(())
+}
+
+fn unusable(error: impl std::fmt::Display) -> Failure {
+    Failure::Unusable(error.to_string())
 }
 
 fn drain_times(args: &DrainArgs) -> Result<DrainTimes, Failure> {

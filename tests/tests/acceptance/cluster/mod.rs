@@ -1,0 +1,8 @@
+//! The webhook fed by an API server, with the rights of the shipped service account and nothing more.
+//!
+//! | module | proves |
+//! | --- | --- |
+//! | [`follow`] | what is applied is what the next pod gets, and nothing is asked for a request |
+
+mod follow;
+mod site;

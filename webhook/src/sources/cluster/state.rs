@@ -1,0 +1,292 @@
+//! The inputs as the watches have told them so far: a snapshot that is kept instead of being read again. What did not
+//! change stays behind the same pointer, which is how the compiler knows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde_json::Value;
+
+use super::contents::Content;
+use super::profiles::{Observed, ObservedProfiles, Profile};
+use super::watches::{Change, Seen};
+use crate::catalog::{NamespaceInput, ObjectData, ObjectKey, ProfileInput, Snapshot};
+use crate::sources::references::{self, SourceKind};
+
+/// One kind of objects, in one namespace or in the cluster.
+#[derive(Debug)]
+struct Part<V> {
+    items: BTreeMap<String, Arc<V>>,
+    synced: bool,
+}
+
+/// What was read of a ConfigMap or Secret.
+#[derive(Debug)]
+struct Held {
+    version: String,
+    data: Arc<ObjectData>,
+}
+
+type SourceKey = (SourceKind, ObjectKey);
+
+/// Everything that is known.
+#[derive(Debug)]
+pub(super) struct State {
+    own_namespace: String,
+    profiles: Part<Value>,
+    observed: Part<Observed>,
+    /// The revisions whose Secrets are everywhere, by profile: all of a status that is compiled.
+    delivered: BTreeMap<String, String>,
+    /// What the profiles name.
+    sources: BTreeSet<SourceKey>,
+    named_directories: BTreeSet<String>,
+    namespaces: Part<NamespaceInput>,
+    /// Versions, by kind and namespace.
+    objects: BTreeMap<(SourceKind, String), Part<String>>,
+    /// Content of what profiles name.
+    contents: BTreeMap<SourceKey, Held>,
+    /// Directories that profiles name.
+    directories: BTreeMap<String, Result<Arc<ObjectData>, String>>,
+    /// Whether a source may be stale.
+    unsure: bool,
+    /// What changed since the last snapshot, for the log.
+    changed: BTreeSet<String>,
+}
+
+impl State {
+    /// Nothing yet, of profiles, namespaces, and the sources of these namespaces.
+    pub(super) fn new(own_namespace: &str, source_namespaces: &[String]) -> Self {
+        let parts = source_namespaces
+            .iter()
+            .flat_map(|namespace| SourceKind::ALL.map(|kind| ((kind, namespace.clone()), Part::default())));
+        Self {
+            own_namespace: own_namespace.to_owned(),
+            profiles: Part::default(),
+            observed: Part::default(),
+            delivered: BTreeMap::new(),
+            sources: BTreeSet::new(),
+            named_directories: BTreeSet::new(),
+            namespaces: Part::default(),
+            objects: parts.collect(),
+            contents: BTreeMap::new(),
+            directories: BTreeMap::new(),
+            unsure: false,
+            changed: BTreeSet::new(),
+        }
+    }
+
+    /// Takes what a watch saw.
+    pub(super) fn apply(&mut self, change: Change) {
+        match change {
+            Change::Profiles(seen) => {
+                let (objects, observed) = seen.split(|profile| {
+                    let Profile { object, observed } = *profile;
+                    (object, observed)
+                });
+                let changed = self.profiles.apply(objects);
+                if !changed.is_empty() {
+                    self.follow_references();
+                }
+                self.note("SparkProfile", changed);
+                let touched = self.observed.apply(observed);
+                self.follow_deliveries(touched);
+            }
+            Change::Namespaces(seen) => {
+                let changed = self.namespaces.apply(seen);
+                self.note("Namespace", changed);
+            }
+            Change::Objects(kind, namespace, seen) => {
+                if let Some(part) = self.objects.get_mut(&(kind, namespace)) {
+                    // Whether it matters is seen when the sources are compared with what is held.
+                    self.unsure |= !part.apply(seen).is_empty();
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, kind: &str, names: Vec<String>) {
+        self.changed.extend(names.into_iter().map(|name| format!("{kind} {name}")));
+    }
+
+    fn follow_references(&mut self) {
+        let profiles = || self.profiles.items.values();
+        self.sources =
+            profiles().flat_map(|profile| references::objects(profile, &self.own_namespace)).collect();
+        self.named_directories =
+            profiles().flat_map(|profile| references::directories(profile)).map(ToOwned::to_owned).collect();
+        self.unsure = true;
+    }
+
+    /// The rest of a status is nothing that is compiled: to write it must not lead to compiling.
+    fn follow_deliveries(&mut self, profiles: Vec<String>) {
+        for name in profiles {
+            let now = self.observed.items.get(&name).and_then(|seen| seen.status.delivered_revision.clone());
+            if self.delivered.get(&name) != now.as_ref() {
+                self.changed.insert(format!("delivered revision of SparkProfile {name}"));
+            }
+            match now {
+                Some(revision) => drop(self.delivered.insert(name, revision)),
+                None => drop(self.delivered.remove(&name)),
+            }
+        }
+    }
+
+    /// Whether every watch has told everything at least once.
+    pub(super) fn is_synced(&self) -> bool {
+        self.profiles.synced && self.namespaces.synced && self.objects.values().all(|part| part.synced)
+    }
+
+    /// The profiles as they were last seen.
+    pub(super) fn observed(&self) -> ObservedProfiles {
+        Arc::new(self.observed.items.clone())
+    }
+
+    /// Forgets the sources that are gone or that nobody names any more; returns those whose content is not known, or
+    /// known at another version.
+    pub(super) fn stale(&mut self) -> Vec<SourceKey> {
+        if !std::mem::take(&mut self.unsure) {
+            return Vec::new();
+        }
+        let version = |kind: SourceKind, key: &ObjectKey| {
+            self.objects.get(&(kind, key.namespace.clone()))?.items.get(&key.name)
+        };
+        let mut gone = Vec::new();
+        self.contents.retain(|source, _| {
+            let (is_named, is_there) =
+                (self.sources.contains(source), version(source.0, &source.1).is_some());
+            if is_named && !is_there {
+                gone.push(title(source));
+            }
+            is_named && is_there
+        });
+        self.changed.extend(gone);
+        let is_stale = |source: &&SourceKey| {
+            let held = self.contents.get(source);
+            version(source.0, &source.1)
+                .is_some_and(|version| held.is_none_or(|held| held.version != **version))
+        };
+        self.sources.iter().filter(is_stale).cloned().collect()
+    }
+
+    /// A source could not be read: it is stale still.
+    pub(super) fn not_filled(&mut self) {
+        self.unsure = true;
+    }
+
+    /// Takes what a source holds; nothing means that it went away after the watch had told of it.
+    pub(super) fn fill(&mut self, key: SourceKey, content: Option<Content>) {
+        let Some(Content { version, data }) = content else {
+            if self.contents.remove(&key).is_some() {
+                self.changed.insert(title(&key));
+            }
+            return;
+        };
+        let before = self.contents.get(&key).map(|held| &held.data);
+        let data = if let Some(same) = before.filter(|before| ***before == data) {
+            Arc::clone(same)
+        } else {
+            self.changed.insert(title(&key));
+            Arc::new(data)
+        };
+        self.contents.insert(key, Held { version, data });
+    }
+
+    /// Takes what the directories hold now.
+    pub(super) fn fill_directories(
+        &mut self,
+        directories: BTreeMap<String, Result<Arc<ObjectData>, String>>,
+    ) {
+        self.directories.retain(|path, _| directories.contains_key(path));
+        for (path, found) in directories {
+            if self.directories.get(&path) != Some(&found) {
+                self.changed.insert(format!("directory {path}"));
+                self.directories.insert(path, found);
+            }
+        }
+    }
+
+    /// Paths of the directories that profiles name.
+    pub(super) fn named_directories(&self) -> &BTreeSet<String> {
+        &self.named_directories
+    }
+
+    /// What changed since the last call, sorted.
+    pub(super) fn take_changes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.changed).into_iter().collect()
+    }
+
+    /// What the compiler reads.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let profile = |(name, object): (&String, &Arc<Value>)| ProfileInput {
+            origin: String::new(),
+            object: Arc::clone(object),
+            delivered: self.delivered.get(name).cloned(),
+        };
+        let of_kind = |wanted: SourceKind| {
+            let held = self.contents.iter().filter(move |((kind, _), _)| *kind == wanted);
+            held.map(|((_, key), held)| (key.clone(), Arc::clone(&held.data))).collect()
+        };
+        Snapshot {
+            taken: SystemTime::now(),
+            profiles: self.profiles.items.iter().map(profile).collect(),
+            namespaces: self.namespaces.items.clone(),
+            config_maps: of_kind(SourceKind::ConfigMap),
+            secrets: of_kind(SourceKind::Secret),
+            directories: self.directories.clone(),
+        }
+    }
+}
+
+impl<V: PartialEq> Part<V> {
+    /// Takes what was seen; returns the names of what is different now.
+    fn apply(&mut self, seen: Seen<V>) -> Vec<String> {
+        match seen {
+            Seen::All(items) => {
+                self.synced = true;
+                let gone = self.items.keys().filter(|name| !items.contains_key(*name)).cloned();
+                let mut changed: Vec<String> = gone.collect();
+                self.items.retain(|name, _| items.contains_key(name));
+                changed.extend(items.into_iter().filter_map(|(name, value)| self.set(name, value)));
+                changed
+            }
+            Seen::One(name, value) => self.set(name, value).into_iter().collect(),
+            Seen::Gone(name) => self.items.remove(&name).map(|_| name).into_iter().collect(),
+        }
+    }
+
+    fn set(&mut self, name: String, value: V) -> Option<String> {
+        if self.items.get(&name).is_some_and(|known| **known == value) {
+            return None;
+        }
+        self.items.insert(name.clone(), Arc::new(value));
+        Some(name)
+    }
+}
+
+impl<V> Default for Part<V> {
+    fn default() -> Self {
+        Self { items: BTreeMap::new(), synced: false }
+    }
+}
+
+impl<V> Seen<V> {
+    fn split<A, B>(self, apart: impl Fn(V) -> (A, B)) -> (Seen<A>, Seen<B>) {
+        match self {
+            Self::All(items) => {
+                let pairs = items.into_iter().map(|(name, value)| (name, apart(value)));
+                let (one, other) =
+                    pairs.map(|(name, (one, other))| ((name.clone(), one), (name, other))).unzip();
+                (Seen::All(one), Seen::All(other))
+            }
+            Self::One(name, value) => {
+                let (one, other) = apart(value);
+                (Seen::One(name.clone(), one), Seen::One(name, other))
+            }
+            Self::Gone(name) => (Seen::Gone(name.clone()), Seen::Gone(name)),
+        }
+    }
+}
+
+fn title((kind, key): &SourceKey) -> String {
+    format!("{} {}/{}", kind.as_str(), key.namespace, key.name)
+}
