@@ -8,13 +8,24 @@ RUN host=$(rustc -vV | sed -n 's/^host: //p') \
  && RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target "$host" -p spark-injector -p init-sync \
  && install -D -m 0755 -t /out "target/$host/release/spark-injector" "target/$host/release/init-sync"
 
+# `manifests/images.py` builds these two stages without a daemon; it reads them here.
 FROM scratch AS init-sync
 COPY --from=build /out/init-sync /init-sync
 # The pod sets the user that reads the files; this one is for whoever runs the image by hand.
 USER 65532:65532
 ENTRYPOINT ["/init-sync"]
+LABEL org.opencontainers.image.title="init-sync" \
+      org.opencontainers.image.description="Init container: writes files from its environment, then is gone" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.source="https://github.com/spark-injector/spark-injector"
 
 FROM scratch AS spark-injector
 COPY --from=build /out/spark-injector /spark-injector
 USER 65532:65532
 ENTRYPOINT ["/spark-injector"]
+LABEL org.opencontainers.image.title="spark-injector" \
+      org.opencontainers.image.description="Gives Spark drivers and executors what their team needs" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.source="https://github.com/spark-injector/spark-injector"

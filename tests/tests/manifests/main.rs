@@ -8,9 +8,11 @@
 //! | [`rights`] | what the injector's account may do, and what it cannot even see by an error message |
 //! | [`policies`], [`placement`] | who is refused by the policies, with which sentence |
 //! | [`install`] | that everything can be applied, again and again |
+//! | [`images`] | that the archives are images as the Dockerfile says |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod images;
 mod install;
 mod placement;
 mod policies;
