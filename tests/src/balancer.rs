@@ -45,6 +45,7 @@ struct Endpoint {
     probe: Option<SocketAddr>,
     ready: bool,
     accepted: usize,
+    unreachable: usize,
     open: usize,
     /// Ends all its connections when it is dropped or told so.
     cut: watch::Sender<u64>,
@@ -73,8 +74,14 @@ impl Balancer {
 
     /// Adds an endpoint. With an address to probe it gets connections once it says that it is ready.
     pub fn add(&self, endpoint: SocketAddr, probe: Option<SocketAddr>) {
-        let new =
-            Endpoint { probe, ready: probe.is_none(), accepted: 0, open: 0, cut: watch::Sender::new(0) };
+        let new = Endpoint {
+            probe,
+            ready: probe.is_none(),
+            accepted: 0,
+            unreachable: 0,
+            open: 0,
+            cut: watch::Sender::new(0),
+        };
         self.table.lock().insert(endpoint, new);
     }
 
@@ -104,6 +111,11 @@ impl Balancer {
             .get(&endpoint)
             .map(|endpoint| (endpoint.accepted, endpoint.open))
             .unwrap_or_default()
+    }
+
+    /// How many connections went to an endpoint that did not take them.
+    pub fn unreachable(&self, endpoint: SocketAddr) -> usize {
+        self.table.lock().get(&endpoint).map(|endpoint| endpoint.unreachable).unwrap_or_default()
     }
 
     /// How many connections no endpoint was ready for.
@@ -136,9 +148,10 @@ impl Table {
         Some((*address, endpoint.cut.subscribe()))
     }
 
-    fn closed(&self, endpoint: SocketAddr) {
+    fn closed(&self, endpoint: SocketAddr, reached: bool) {
         if let Some(endpoint) = self.lock().get_mut(&endpoint) {
             endpoint.open = endpoint.open.saturating_sub(1);
+            endpoint.unreachable += usize::from(!reached);
         }
     }
 }
@@ -153,8 +166,8 @@ async fn accept(listener: TcpListener, table: Arc<Table>) {
             Some((endpoint, cut)) => {
                 let table = Arc::clone(&table);
                 tokio::spawn(async move {
-                    forward(client, endpoint, cut).await;
-                    table.closed(endpoint);
+                    let reached = forward(client, endpoint, cut).await;
+                    table.closed(endpoint, reached);
                 });
             }
             None => _ = table.refused.fetch_add(1, Ordering::Relaxed),
@@ -162,15 +175,16 @@ async fn accept(listener: TcpListener, table: Arc<Table>) {
     }
 }
 
-/// Carries bytes both ways until one side ends or the connection is cut.
-async fn forward(mut client: TcpStream, endpoint: SocketAddr, mut cut: watch::Receiver<u64>) {
-    let Ok(mut server) = TcpStream::connect(endpoint).await else { return };
+/// Carries bytes both ways until one side ends or the connection is cut. Tells whether the endpoint was reached.
+async fn forward(mut client: TcpStream, endpoint: SocketAddr, mut cut: watch::Receiver<u64>) -> bool {
+    let Ok(mut server) = TcpStream::connect(endpoint).await else { return false };
     // Two hops would add two delays to each small packet.
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     tokio::select! {
         _ = copy_bidirectional(&mut client, &mut server) => {}
         _ = cut.changed() => {}
     }
+    true
 }
 
 async fn probe(table: Arc<Table>) {

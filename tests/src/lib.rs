@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`cluster`] | one control plane (etcd, kube-apiserver, controllers) on loopback, its outages and its end |
 //! | [`balancer`] | what kube-proxy does for the replicas of a Service |
+//! | [`chaos`] | faults and load: what the replicas promise while the API server goes on |
 //! | [`client`] | requests to it as plain JSON, with status, body and warnings in sight; a blocking interface |
 //! | [`registration`] | the webhook configuration, and waiting until it is in effect |
 //! | [`webhook`], [`cli`] | the built `spark-injector`, as a server and as a command line |
@@ -40,6 +41,7 @@
 )]
 
 pub mod balancer;
+pub mod chaos;
 pub mod cli;
 pub mod client;
 pub mod cluster;

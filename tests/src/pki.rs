@@ -52,8 +52,13 @@ impl Authority {
 
     /// A serving certificate for loopback: 127.0.0.1 and localhost.
     pub fn server(&self, name: &str) -> Identity {
-        let mut params =
-            CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()]).expect("two names");
+        self.server_of(&["127.0.0.1", "localhost"], name)
+    }
+
+    /// A serving certificate for these DNS names and addresses.
+    pub fn server_of(&self, names: &[&str], name: &str) -> Identity {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let mut params = CertificateParams::new(names).expect("names");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         self.issue(params, name, None)
     }

@@ -44,6 +44,8 @@ pub struct Options<'a> {
     pub kubeconfig: Option<&'a Path>,
     /// What it proves itself with.
     pub certificate: Certificate,
+    /// How many descriptors it may hold, where that is to be few.
+    pub descriptors: Option<u32>,
 }
 
 /// A running webhook; killed when dropped.
