@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use cluster::ClusterArgs;
-pub use serve::{DrainArgs, ServeArgs, TlsArgs, TlsVersion};
+pub use serve::{DrainArgs, LimitArgs, ServeArgs, TlsArgs, TlsVersion};
 
 use crate::api::names;
 use crate::catalog::Settings;

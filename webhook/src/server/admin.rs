@@ -2,21 +2,43 @@
 //!
 //! Apart from the TLS port, so that client authentication there does not lock out the kubelet's probes.
 
+use std::sync::Arc;
+
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{Request, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use hyper::body::Incoming;
+use tower_service::Service as _;
 
 use super::App;
+use super::connections::Handler;
 
 /// The routes of the plain port.
-pub(super) fn routes(app: App) -> Router {
-    Router::new()
-        .route("/livez", get(alive))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
-        .with_state(app)
+#[derive(Clone)]
+pub(super) struct Admin(Router);
+
+impl Admin {
+    pub(super) fn new(app: Arc<App>) -> Self {
+        let routes = Router::new()
+            .route("/livez", get(alive))
+            .route("/readyz", get(ready))
+            .route("/metrics", get(metrics))
+            .with_state(app);
+        Self(routes)
+    }
+}
+
+impl Handler for Admin {
+    type Body = Body;
+
+    async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+        // A router is always ready, and cannot fail.
+        let Ok(response) = self.0.clone().call(request).await;
+        response
+    }
 }
 
 /// Depends on nothing: a restart would cure neither a bad certificate nor a bad profile.
@@ -24,7 +46,7 @@ async fn alive() -> &'static str {
     "ok\n"
 }
 
-async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
+async fn ready(State(app): State<Arc<App>>) -> (StatusCode, &'static str) {
     if app.drain.is_draining() {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready: draining, the process is about to end\n")
     } else if !app.catalog.is_synced() {
@@ -35,7 +57,7 @@ async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
     }
 }
 
-async fn metrics(State(app): State<App>) -> impl IntoResponse {
+async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
     let openmetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let (status, content_type, text) = app.metrics.encode().map_or_else(
         |_| (StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "the metrics cannot be written\n".to_owned()),

@@ -3,9 +3,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::Bytes;
 use axum::http::{HeaderMap, Uri, header};
 use http_body_util::BodyExt as _;
+use hyper::body::Body;
+use tokio::time::Instant;
 
 /// A review carries up to two objects of at most 3 MiB each, and JSON is larger than what etcd counts; the same limit
 /// as controller-runtime's.
@@ -15,22 +17,31 @@ pub(super) const BODY_LIMIT: usize = 7 * 1024 * 1024;
 /// when the connection is reset. Beyond this nobody is waiting for an answer.
 const DISCARD_LIMIT: usize = 32 * 1024 * 1024;
 
-/// The API server sends a body in one go.
-const BODY_TIME: Duration = Duration::from_secs(10);
+/// What is set aside at most because of what a header promises; more only as bytes arrive.
+const TRUSTED: usize = 64 * 1024;
 
-/// All bodies that are being read or judged together. Judging takes a few times their size, and an ordinary review has
-/// some kilobytes: beyond this somebody floods us, or a rollout of giants is better answered one after the other.
-const BUDGET: usize = 64 * 1024 * 1024;
+/// An answer that leaves this long before the caller stops listening arrives.
+const MARGIN: Duration = Duration::from_millis(200);
 
-/// The memory that bodies hold now.
-#[derive(Debug, Default)]
-pub(super) struct Budget(AtomicUsize);
+/// The memory that bodies hold now, and how much that may be.
+#[derive(Debug)]
+pub(super) struct Budget {
+    held: AtomicUsize,
+    limit: usize,
+}
 
 /// One body, and its part of the budget for as long as it lives.
 #[derive(Debug)]
 pub(super) struct Held<'b> {
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Bytes,
+    /// Its part of the budget.
+    _share: Share<'b>,
+}
+
+#[derive(Debug)]
+struct Share<'b> {
     budget: &'b Budget,
+    bytes: usize,
 }
 
 /// Why a body is not read to its end.
@@ -46,22 +57,41 @@ pub(super) enum Refusal {
     Broken,
 }
 
-/// Reads a body. Memory is taken as bytes arrive, never because of what a header promises.
+/// When an answer is due. The API server says in `timeout=5s` when it stops listening: nothing is gained by working
+/// longer.
+pub(super) fn deadline(uri: &Uri, now: Instant, limit: Duration) -> Instant {
+    let mut parameters = uri.query().unwrap_or_default().split('&');
+    let seconds = parameters.find_map(|parameter| parameter.strip_prefix("timeout=")?.strip_suffix('s'));
+    let asked = seconds.and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
+    let asked = asked.map_or(limit, |asked| asked.saturating_sub(MARGIN).max(MARGIN));
+    now + asked.min(limit)
+}
+
+/// Reads a body.
 pub(super) async fn read<'b>(
-    body: Body,
+    body: impl Body<Data = Bytes>,
     headers: &HeaderMap,
-    uri: &Uri,
+    deadline: Instant,
     budget: &'b Budget,
 ) -> Result<Held<'b>, Refusal> {
     let promised = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if promised.is_some_and(|length: u64| length > DISCARD_LIMIT as u64) {
+    if promised.is_some_and(|length: usize| length > DISCARD_LIMIT) {
         return Err(Refusal::TooLarge);
     }
-    tokio::time::timeout(deadline(uri), collect(body, budget)).await.unwrap_or(Err(Refusal::TooSlow))
+    let collected = collect(body, promised.unwrap_or_default(), budget);
+    tokio::time::timeout_at(deadline, collected).await.unwrap_or(Err(Refusal::TooSlow))
 }
 
-async fn collect(mut body: Body, budget: &Budget) -> Result<Held<'_>, Refusal> {
-    let mut held = Held { bytes: Vec::new(), budget };
+async fn collect(
+    body: impl Body<Data = Bytes>,
+    promised: usize,
+    budget: &Budget,
+) -> Result<Held<'_>, Refusal> {
+    let mut body = std::pin::pin!(body);
+    let mut share = Share { budget, bytes: 0 };
+    // Most bodies come in one piece, which is used where it is.
+    let mut first = Bytes::new();
+    let mut all = Vec::new();
     let mut seen = 0;
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Refusal::Broken)?.into_data() else { continue };
@@ -70,71 +100,106 @@ async fn collect(mut body: Body, budget: &Budget) -> Result<Held<'_>, Refusal> {
             return Err(Refusal::TooLarge);
         }
         if seen > BODY_LIMIT {
-            held.clear();
+            (first, all) = (Bytes::new(), Vec::new());
+            share.give_back();
+            continue;
+        }
+        share.take(data.len())?;
+        if seen == data.len() {
+            first = data;
         } else {
-            held.extend(&data)?;
+            if all.is_empty() {
+                all.reserve(promised.min(TRUSTED));
+                all.extend_from_slice(&first);
+                first = Bytes::new();
+            }
+            all.extend_from_slice(&data);
         }
     }
-    if seen > BODY_LIMIT { Err(Refusal::TooLarge) } else { Ok(held) }
+    if seen > BODY_LIMIT {
+        return Err(Refusal::TooLarge);
+    }
+    let bytes = if all.is_empty() { first } else { all.into() };
+    Ok(Held { bytes, _share: share })
 }
 
-impl Held<'_> {
-    fn extend(&mut self, data: &[u8]) -> Result<(), Refusal> {
-        let before = self.budget.0.fetch_add(data.len(), Ordering::Relaxed);
-        // Before the check: what was added to the budget is what `clear` takes from it.
-        self.bytes.extend_from_slice(data);
-        if before + data.len() > BUDGET { Err(Refusal::Busy) } else { Ok(()) }
-    }
-
-    fn clear(&mut self) {
-        self.budget.0.fetch_sub(self.bytes.len(), Ordering::Relaxed);
-        self.bytes = Vec::new();
+impl Budget {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { held: AtomicUsize::new(0), limit }
     }
 }
 
-impl Drop for Held<'_> {
+impl Share<'_> {
+    fn take(&mut self, bytes: usize) -> Result<(), Refusal> {
+        let before = self.budget.held.fetch_add(bytes, Ordering::Relaxed);
+        // Before the check: what was added to the budget is given back also when it was too much.
+        self.bytes += bytes;
+        if before + bytes > self.budget.limit { Err(Refusal::Busy) } else { Ok(()) }
+    }
+
+    fn give_back(&mut self) {
+        self.budget.held.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.bytes = 0;
+    }
+}
+
+impl Drop for Share<'_> {
     fn drop(&mut self) {
-        self.clear();
+        self.give_back();
     }
-}
-
-/// The API server says in `timeout=5s` when it stops listening; nothing is gained by reading longer.
-fn deadline(uri: &Uri) -> Duration {
-    let mut parameters = uri.query().unwrap_or_default().split('&');
-    let seconds = parameters.find_map(|parameter| parameter.strip_prefix("timeout=")?.strip_suffix('s'));
-    let asked = seconds.and_then(|seconds| seconds.parse().ok()).map_or(BODY_TIME, Duration::from_secs);
-    asked.clamp(Duration::from_secs(1), BODY_TIME)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use axum::body::Body;
+
     use super::*;
 
-    #[test]
-    fn the_deadline_is_the_callers_where_that_is_sooner() {
-        let of = |uri: &str| deadline(&uri.parse().unwrap()).as_secs();
-        assert_eq!(of("/mutate?timeout=5s"), 5);
-        assert_eq!(of("/mutate?x=1&timeout=30s"), 10);
-        assert_eq!(of("/mutate?timeout=0s"), 1);
-        assert_eq!(of("/mutate?timeout=5m"), 10);
-        assert_eq!(of("/mutate"), 10);
+    const BUDGET: usize = 64 * 1024 * 1024;
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(10)
+    }
+
+    #[tokio::test]
+    async fn the_deadline_is_the_callers_where_that_is_sooner() {
+        let now = Instant::now();
+        let of = |uri: &str| {
+            let limit = Duration::from_secs(10);
+            (deadline(&uri.parse().unwrap(), now, limit) - now).as_millis()
+        };
+        assert_eq!(of("/mutate?timeout=5s"), 4_800);
+        assert_eq!(of("/mutate?x=1&timeout=30s"), 10_000);
+        assert_eq!(of("/mutate?timeout=0s"), 200);
+        assert_eq!(of("/mutate?timeout=5m"), 10_000);
+        assert_eq!(of("/mutate"), 10_000);
     }
 
     #[tokio::test]
     async fn the_limit_is_exact() {
-        let (uri, budget) = ("/mutate".parse().unwrap(), Budget::default());
-        let fits = read(Body::from(vec![0; BODY_LIMIT]), &HeaderMap::new(), &uri, &budget).await.unwrap();
+        let (none, budget) = (HeaderMap::new(), Budget::new(BUDGET));
+        let fits = read(Body::from(vec![0; BODY_LIMIT]), &none, soon(), &budget).await.unwrap();
         assert_eq!(fits.bytes.len(), BODY_LIMIT);
-        let larger = read(Body::from(vec![0; BODY_LIMIT + 1]), &HeaderMap::new(), &uri, &budget).await;
+        let larger = read(Body::from(vec![0; BODY_LIMIT + 1]), &none, soon(), &budget).await;
         assert_eq!(larger.err(), Some(Refusal::TooLarge));
-        assert_eq!(budget.0.load(Ordering::Relaxed), BODY_LIMIT);
+        assert_eq!(budget.held.load(Ordering::Relaxed), BODY_LIMIT);
+    }
+
+    #[tokio::test]
+    async fn pieces_are_put_together() {
+        let pieces = ["a review ", "", "in ", "pieces"].map(|piece| Ok::<_, Infallible>(Bytes::from(piece)));
+        let body = Body::from_stream(futures::stream::iter(pieces));
+        let (none, budget) = (HeaderMap::new(), Budget::new(BUDGET));
+        let held = read(body, &none, soon(), &budget).await.unwrap();
+        assert_eq!(held.bytes, "a review in pieces");
     }
 
     #[tokio::test]
     async fn all_bodies_share_a_budget() {
-        let (uri, budget) = ("/mutate".parse().unwrap(), Budget::default());
-        let none = HeaderMap::new();
-        let one = || read(Body::from(vec![0; BODY_LIMIT]), &none, &uri, &budget);
+        let (none, budget) = (HeaderMap::new(), Budget::new(BUDGET));
+        let one = || read(Body::from(vec![0; BODY_LIMIT]), &none, soon(), &budget);
         let mut held = Vec::new();
         while held.len() < BUDGET / BODY_LIMIT {
             held.push(one().await.unwrap());
@@ -143,6 +208,6 @@ mod tests {
         drop(held.pop());
         held.push(one().await.unwrap());
         drop(held);
-        assert_eq!(budget.0.load(Ordering::Relaxed), 0);
+        assert_eq!(budget.held.load(Ordering::Relaxed), 0);
     }
 }

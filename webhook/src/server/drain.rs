@@ -3,8 +3,7 @@
 //! The API server and kube-proxy learn late that a pod is going, and an idle connection that we close under a request
 //! is an error for a user. So the socket stays open until nobody has used it for a while.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -45,7 +44,9 @@ pub(super) struct Drain {
     times: DrainTimes,
     draining: AtomicBool,
     running: AtomicUsize,
-    last: Mutex<Instant>,
+    born: Instant,
+    /// Microseconds from `born` to the end of the last request; noted only while draining, nobody asks before.
+    last: AtomicU64,
 }
 
 /// A request that is being answered.
@@ -58,7 +59,8 @@ impl Drain {
             times,
             draining: AtomicBool::new(false),
             running: AtomicUsize::new(0),
-            last: Mutex::new(Instant::now()),
+            born: Instant::now(),
+            last: AtomicU64::new(0),
         }
     }
 
@@ -95,8 +97,9 @@ impl Drain {
         let DrainTimes { quiet, min, max } = self.times;
         loop {
             let now = Instant::now();
-            let last = self.last.lock().map_or(now, |last| *last).max(started);
-            let busy = self.running.load(Ordering::Relaxed) > 0;
+            let last = self.born + Duration::from_micros(self.last.load(Ordering::Acquire));
+            let last = last.max(started);
+            let busy = self.running.load(Ordering::Acquire) > 0;
             let is_quiet = !busy && now >= last + quiet;
             if now >= started + max || (is_quiet && now >= started + min) {
                 return;
@@ -108,10 +111,13 @@ impl Drain {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        if let Ok(mut last) = self.0.last.lock() {
-            *last = Instant::now();
+        let Drain { draining, running, born, last, times: _ } = self.0;
+        if draining.load(Ordering::Relaxed) {
+            let now = u64::try_from(born.elapsed().as_micros()).unwrap_or(u64::MAX);
+            last.fetch_max(now, Ordering::Relaxed);
         }
-        self.0.running.fetch_sub(1, Ordering::Relaxed);
+        // After the time: whoever sees that nothing runs sees when it ended.
+        running.fetch_sub(1, Ordering::Release);
     }
 }
 

@@ -3,53 +3,60 @@
 //! Binding is apart from serving, and the end is told from outside, so that tests own both. What a review means is
 //! the engine's part: nothing here looks into a body.
 
+mod activity;
 mod admin;
 mod body;
+mod connections;
 mod drain;
+mod limits;
 pub mod metrics;
 mod record;
 mod review;
+mod tls;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum_server::accept::NoDelayAcceptor;
-use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
-use axum_server::{Address, Handle, Server};
-use hyper_util::rt::TokioTimer;
 use tokio::sync::watch;
 
 pub use drain::{DrainTimes, Stop};
+pub use limits::Limits;
+pub use tls::Tls;
 
 use crate::admit::Answer;
 use crate::catalog::Catalog;
 use crate::sources::live::LiveCatalog;
 use body::Budget;
+use connections::Port;
 use drain::Drain;
 use metrics::Metrics;
-
-/// The API server keeps idle connections for 90 s (Go's default) and does not repeat a POST that dies with EOF, so we
-/// must be the slower one. hyper has one clock for both: it also bounds how long the headers may take.
-const IDLE_LIMIT: Duration = Duration::from_secs(120);
-
-/// A client that does not finish its handshake holds a socket and nothing else; the API server needs milliseconds.
-const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
-
-/// How long connections that are still busy after the drain may go on.
-const LAST_REQUESTS: Duration = Duration::from_secs(5);
 
 /// From a body to an answer: [`crate::admit::review`], or a stand-in of a test.
 type Reviewer = fn(&Catalog, &[u8]) -> Answer;
 
+/// What is served, and how.
+#[derive(Debug)]
+pub struct Serving {
+    /// What requests are judged by.
+    pub catalog: LiveCatalog,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What the review port shows in handshakes.
+    pub tls: Tls,
+    /// What callers may take.
+    pub limits: Limits,
+    /// How it ends.
+    pub drain: DrainTimes,
+}
+
 /// What the handlers share.
-#[derive(Clone)]
-pub(crate) struct App {
+struct App {
     catalog: LiveCatalog,
     metrics: Arc<Metrics>,
-    drain: Arc<Drain>,
-    budget: Arc<Budget>,
+    limits: Limits,
+    drain: Drain,
+    budget: Budget,
     reviewer: Reviewer,
 }
 
@@ -93,48 +100,48 @@ impl Bound {
     /// # Errors
     ///
     /// When a socket cannot be served at all. Trouble of one connection ends that connection.
-    pub async fn serve(
-        self,
-        catalog: LiveCatalog,
-        metrics: Arc<Metrics>,
-        tls: RustlsConfig,
-        times: DrainTimes,
-        stop: watch::Receiver<Stop>,
-    ) -> io::Result<()> {
-        let drain = Arc::new(Drain::new(times));
-        let app = App { catalog, metrics, drain, budget: Arc::default(), reviewer: crate::admit::review };
-        self.serve_app(app, tls, stop).await
+    pub async fn serve(self, serving: Serving, stop: watch::Receiver<Stop>) -> io::Result<()> {
+        let Serving { catalog, metrics, tls, limits, drain } = serving;
+        let port = |name, listener, tls| {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            Ok::<_, io::Error>(Port { listener, tls, limits, metrics: metrics.port(name) })
+        };
+        let (review, admin) = (port("review", self.review, Some(tls))?, port("admin", self.admin, None)?);
+        let budget = Budget::new(limits.bodies);
+        let drain = Drain::new(drain);
+        let reviewer = crate::admit::review;
+        let app = Arc::new(App { catalog, metrics, limits, drain, budget, reviewer });
+        app.serve(review, admin, stop).await;
+        Ok(())
+    }
+}
+
+impl App {
+    async fn serve(self: Arc<Self>, review: Port, admin: Port, mut stop: watch::Receiver<Stop>) {
+        let (end_reviews, reviews_end) = watch::channel(Stop::Serve);
+        let (end_admin, admin_ends) = watch::channel(Stop::Serve);
+        let mut reviews = tokio::spawn(review.serve(Arc::clone(&self), reviews_end));
+        let admin = tokio::spawn(admin.serve(admin::Admin::new(Arc::clone(&self)), admin_ends));
+        end_reviews.send_replace(self.drain.wait(stop.clone()).await);
+        tokio::select! {
+            _ = &mut reviews => {}
+            Ok(_) = stop.wait_for(|asked| *asked == Stop::Now) => {
+                end_reviews.send_replace(Stop::Now);
+                drop(reviews.await);
+            }
+        }
+        // Health is answered until the last review is.
+        end_admin.send_replace(Stop::Now);
+        drop(admin.await);
     }
 
-    async fn serve_app(self, app: App, tls: RustlsConfig, stop: watch::Receiver<Stop>) -> io::Result<()> {
-        let acceptor =
-            RustlsAcceptor::new(tls).handshake_timeout(HANDSHAKE_LIMIT).acceptor(NoDelayAcceptor::new());
-        let review = axum_server::from_tcp(self.review)?.acceptor(acceptor);
-        let admin = axum_server::from_tcp(self.admin)?.acceptor(NoDelayAcceptor::new());
-        let (review_handle, admin_handle) = (Handle::new(), Handle::new());
-        let review = prepare(review, &review_handle).serve(review::routes(app.clone()).into_make_service());
-        let admin = prepare(admin, &admin_handle).serve(admin::routes(app.clone()).into_make_service());
-        let end = async {
-            let drained = app.drain.wait(stop).await;
-            match drained {
-                // What is still running has its answer before the socket closes.
-                Stop::Gently | Stop::Serve => review_handle.graceful_shutdown(Some(LAST_REQUESTS)),
-                Stop::Now => review_handle.shutdown(),
-            }
-        };
-        let reviews = async {
-            let served = review.await;
-            // Health is answered until the last review is.
-            admin_handle.shutdown();
-            served
-        };
-        tokio::pin!(end);
-        let served = async { tokio::try_join!(reviews, admin).map(|_| ()) };
-        tokio::pin!(served);
-        tokio::select! {
-            result = &mut served => result,
-            () = &mut end => served.await,
-        }
+    /// An application for tests of one request.
+    #[cfg(test)]
+    fn with(catalog: LiveCatalog, reviewer: Reviewer) -> Self {
+        let limits = Limits::default();
+        let drain = Drain::new(DrainTimes::default());
+        let budget = Budget::new(limits.bodies);
+        Self { catalog, metrics: Arc::default(), limits, drain, budget, reviewer }
     }
 }
 
@@ -143,11 +150,4 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
         .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
-}
-
-fn prepare<A: Address, Acc>(server: Server<A, Acc>, handle: &Handle<A>) -> Server<A, Acc> {
-    let mut server = server.handle(handle.clone()).http1_only();
-    // A builder without a clock has no deadline at all.
-    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(IDLE_LIMIT);
-    server
 }

@@ -1,97 +1,149 @@
 //! `POST /mutate` and `POST /isolate`: from an HTTP request to the engine and back.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::Response;
-use axum::routing::post;
+use axum::body::Bytes;
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::{Body, Incoming};
+use tokio::time::{Instant, timeout_at};
 
 use super::body::{self, BODY_LIMIT, Refusal};
+use super::connections::Handler;
 use super::record;
 use super::{App, Reviewer};
 use crate::admit::{Answer, Outcome};
 
-/// The routes of the TLS port.
-pub(super) fn routes(app: App) -> Router {
-    let closing = axum::middleware::map_response_with_state(app.clone(), close_while_draining);
-    Router::new()
-        .route("/mutate", post(mutate))
-        .route("/isolate", post(isolate))
-        .fallback(unknown)
-        .layer(closing)
-        .with_state(app)
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// How long a request waits for a catalog that can answer it.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+impl Handler for Arc<App> {
+    type Body = Full<Bytes>;
+
+    async fn handle(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let mut response = match (request.uri().path(), request.method()) {
+            ("/mutate", &Method::POST) => review(self, request, self.reviewer).await,
+            ("/isolate", &Method::POST) => review(self, request, crate::admit::isolate).await,
+            ("/mutate" | "/isolate", _) => {
+                let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "reviews are posted\n");
+                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+                response
+            }
+            _ => plain(StatusCode::NOT_FOUND, "not found; reviews are posted to /mutate and /isolate\n"),
+        };
+        if self.drain.is_draining() {
+            close(&mut response);
+        }
+        response
+    }
 }
 
-async fn mutate(State(app): State<App>, request: Request) -> Response {
-    let reviewer = app.reviewer;
-    review(app, request, reviewer).await
-}
-
-async fn isolate(State(app): State<App>, request: Request) -> Response {
-    review(app, request, crate::admit::isolate).await
-}
-
-async fn review(app: App, request: Request, reviewer: Reviewer) -> Response {
+async fn review(app: &App, request: Request<Incoming>, reviewer: Reviewer) -> Response<Full<Bytes>> {
     let started = Instant::now();
     let _running = app.drain.enter();
     let _counted = app.metrics.enter();
-    let answer = answer(&app, request, reviewer).await;
+    let answer = answer(app, request, reviewer, started).await;
     record::emit(&app.metrics, &answer.record, started.elapsed());
     respond(answer)
 }
 
-async fn answer(app: &App, request: Request, reviewer: Reviewer) -> Answer {
+async fn answer<B: Body<Data = Bytes>>(
+    app: &App,
+    request: Request<B>,
+    reviewer: Reviewer,
+    started: Instant,
+) -> Answer {
     let (parts, body) = request.into_parts();
     if !is_json(&parts.headers) {
         let message = "the content type has to be application/json\n";
         return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", message);
     }
-    let held = match body::read(body, &parts.headers, &parts.uri, &app.budget).await {
+    let deadline = body::deadline(&parts.uri, started, app.limits.body);
+    let held = match body::read(body, &parts.headers, deadline, &app.budget).await {
         Ok(held) => held,
-        Err(Refusal::TooLarge) => {
-            let message = format!("a review has at most {BODY_LIMIT} bytes\n");
-            return refuse(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &message);
-        }
-        Err(Refusal::TooSlow) => {
-            return refuse(StatusCode::REQUEST_TIMEOUT, "too_slow", "the body did not arrive in time\n");
-        }
-        Err(Refusal::Busy) => {
-            let mut answer = refuse(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many reviews at once\n");
-            answer.record.outcome = Outcome::Unavailable;
-            answer.retry = true;
-            return answer;
-        }
-        Err(Refusal::Broken) => {
-            return refuse(StatusCode::BAD_REQUEST, "broken", "the body ended too early\n");
-        }
+        Err(refusal) => return refused(refusal),
     };
-    let catalog = app.catalog.load();
-    // A defect must cost one request, not the process. Nothing that the engine shares can be half-changed: it is pure.
-    catch_unwind(AssertUnwindSafe(|| reviewer(&catalog, &held.bytes))).unwrap_or_else(|_| Answer::failed())
+    match judge(app, reviewer, &held.bytes) {
+        Some(answer) if answer.record.outcome != Outcome::Unavailable => answer,
+        _ => judge_later(app, reviewer, &held.bytes, deadline).await,
+    }
 }
 
-fn respond(answer: Answer) -> Response {
+/// Judges with the catalog in use; nothing as long as there is none.
+fn judge(app: &App, reviewer: Reviewer, body: &[u8]) -> Option<Answer> {
+    if !app.catalog.is_synced() {
+        return None;
+    }
+    let catalog = app.catalog.load();
+    // A defect must cost one request, not the process. Nothing that the engine shares can be half-changed: it is pure.
+    Some(catch_unwind(AssertUnwindSafe(|| reviewer(&catalog, body))).unwrap_or_else(|_| Answer::failed()))
+}
+
+/// Judges with each catalog that comes, until one of them knows enough or the caller has waited long enough: a pod may
+/// be created in the moment after its namespace, and the API server is the first to know of both.
+async fn judge_later(app: &App, reviewer: Reviewer, body: &[u8], deadline: Instant) -> Answer {
+    let patience = deadline.min(Instant::now() + PATIENCE);
+    // Before the first look: a catalog that comes after it is heard of.
+    let mut changes = app.catalog.changes();
+    loop {
+        let answer = judge(app, reviewer, body).unwrap_or_else(|| {
+            later("not_synced", "spark-injector has not read its profiles and namespaces yet\n")
+        });
+        let waits = answer.record.outcome == Outcome::Unavailable;
+        if !waits || !matches!(timeout_at(patience, changes.changed()).await, Ok(Ok(()))) {
+            return answer;
+        }
+    }
+}
+
+/// The answer to a request whose body was not read.
+fn refused(refusal: Refusal) -> Answer {
+    match refusal {
+        Refusal::TooLarge => {
+            let message = format!("a review has at most {BODY_LIMIT} bytes\n");
+            refuse(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &message)
+        }
+        Refusal::TooSlow => {
+            refuse(StatusCode::REQUEST_TIMEOUT, "too_slow", "the body did not arrive in time\n")
+        }
+        Refusal::Busy => later("busy", "too many reviews at once\n"),
+        Refusal::Broken => refuse(StatusCode::BAD_REQUEST, "broken", "the body ended too early\n"),
+    }
+}
+
+fn respond(answer: Answer) -> Response<Full<Bytes>> {
     let Answer { status, retry, body, record: _ } = answer;
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = Response::new(Body::from(body));
+    let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    let content_type =
-        if status == StatusCode::OK { "application/json" } else { "text/plain; charset=utf-8" };
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CONTENT_TYPE, if status == StatusCode::OK { JSON } else { TEXT });
     if retry {
         // The API server tries again within its timeout; on a new connection it may reach another replica.
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     if retry || status.is_client_error() {
         // After a refusal the rest of a body may still be on its way: the connection cannot be used again.
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        close(&mut response);
     }
     response
+}
+
+fn close(response: &mut Response<Full<Bytes>>) {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+}
+
+/// A refusal that may be over in a moment: the API server tries again.
+fn later(reason: &'static str, message: &str) -> Answer {
+    let mut answer = refuse(StatusCode::SERVICE_UNAVAILABLE, reason, message);
+    answer.record.outcome = Outcome::Unavailable;
+    answer.retry = true;
+    answer
 }
 
 fn refuse(status: StatusCode, reason: &'static str, message: &str) -> Answer {
@@ -107,26 +159,19 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
 }
 
-async fn unknown() -> (StatusCode, &'static str) {
-    (StatusCode::NOT_FOUND, "not found; reviews are posted to /mutate and /isolate\n")
-}
-
-async fn close_while_draining(State(app): State<App>, mut response: Response) -> Response {
-    if app.drain.is_draining() {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
+fn plain(status: StatusCode, message: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(message));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, TEXT);
+    // There may be a body, and nobody reads it.
+    close(&mut response);
     response
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::catalog::Catalog;
-    use crate::server::DrainTimes;
-    use crate::server::drain::Drain;
-    use crate::server::metrics::Metrics;
     use crate::sources::live::LiveCatalog;
 
     fn defective(_: &Catalog, body: &[u8]) -> Answer {
@@ -136,16 +181,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_defect_costs_one_request() {
-        let app = App {
-            catalog: LiveCatalog::default(),
-            metrics: Arc::new(Metrics::new()),
-            drain: Arc::new(Drain::new(DrainTimes::default())),
-            budget: Arc::default(),
-            reviewer: defective,
-        };
+        let app = App::with(LiveCatalog::of(Catalog::default()), defective);
         let ask = |body: &'static str| {
             let request = Request::post("/mutate").header("content-type", "application/json");
-            answer(&app, request.body(Body::from(body)).unwrap(), app.reviewer)
+            answer(&app, request.body(Full::from(body)).unwrap(), app.reviewer, Instant::now())
         };
         let failed = ask("s3cr3t").await;
         assert_eq!((failed.status, failed.retry), (500, false));

@@ -1,6 +1,7 @@
 //! Flags of `serve`.
 
 mod drain;
+mod limits;
 mod tls;
 
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use clap::Args;
 
 pub use drain::DrainArgs;
+pub use limits::LimitArgs;
 pub use tls::{TlsArgs, TlsVersion};
 
 use super::duration::interval;
@@ -42,4 +44,7 @@ pub struct ServeArgs {
     /// How it ends.
     #[command(flatten)]
     pub drain: DrainArgs,
+    /// What callers may take.
+    #[command(flatten)]
+    pub limits: LimitArgs,
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use axum_server::tls_rustls::RustlsConfig;
 use spark_injector_certs::{Event, Pair, Protocols, Reloader};
 
 use crate::args::{TlsArgs, TlsVersion};
 use crate::cli::exit::Failure;
+use crate::server::Tls;
 use crate::server::metrics::{Metrics, Reloaded};
 
 /// The pair of files that is served.
@@ -15,7 +15,7 @@ pub(super) struct Files {
     reloader: Reloader,
     every: Duration,
     /// What the server shows; replaced in place.
-    pub(super) tls: RustlsConfig,
+    pub(super) tls: Tls,
 }
 
 impl Files {
@@ -30,7 +30,7 @@ impl Files {
         let (reloader, credentials) =
             Reloader::start(pair, SystemTime::now()).map_err(|error| Failure::Unusable(error.to_string()))?;
         metrics.certificate_in_use(credentials.not_after);
-        Ok(Self { reloader, every: tls_poll, tls: RustlsConfig::from_config(credentials.config) })
+        Ok(Self { reloader, every: tls_poll, tls: Tls::new(credentials.config) })
     }
 
     /// Looks at the files for ever.
@@ -51,7 +51,7 @@ impl Files {
             match event {
                 Event::Unchanged => {}
                 Event::Loaded(credentials) => {
-                    tls.reload_from_config(credentials.config);
+                    tls.replace(credentials.config);
                     metrics.certificate_in_use(credentials.not_after);
                     metrics.certificate_reloaded(Reloaded::Ok);
                     tracing::info!("another certificate is served");

@@ -13,12 +13,13 @@ use super::output::internal;
 use crate::args::{DrainArgs, Inputs, ServeArgs};
 use crate::cluster::{Access, connect};
 use crate::server::metrics::Metrics;
-use crate::server::{Addresses, Bound, DrainTimes};
+use crate::server::{Addresses, Bound, DrainTimes, Limits, Serving};
 use credentials::Files;
 use inputs::Source;
 
 pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
-    let ServeArgs { from, cluster, compile, poll, listen, admin, tls, drain } = args;
+    let ServeArgs { from, cluster, compile, poll, listen, admin, tls, drain, limits } = args;
+    let limits = Limits { connections: limits.max_connections.get(), ..Limits::default() };
     let times = drain_times(&drain)?;
     logging::start();
     let metrics = Arc::new(Metrics::new());
@@ -39,7 +40,8 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         tokio::spawn(inputs.keep(Arc::clone(&metrics)));
         tokio::spawn(credentials.keep(Arc::clone(&metrics)));
         announce(bound.addresses().map_err(internal)?)?;
-        bound.serve(catalog, metrics, tls, times, stop).await.map_err(internal)
+        let serving = Serving { catalog, metrics, tls, limits, drain: times };
+        bound.serve(serving, stop).await.map_err(internal)
     })?;
     // A look at the inputs may be under way on another thread; nobody needs its result.
     runtime.shutdown_background();

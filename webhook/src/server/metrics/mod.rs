@@ -1,5 +1,7 @@
 //! What is counted. Labels come from closed sets: nothing that a caller sends ever becomes one.
 
+mod ports;
+
 use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
@@ -13,6 +15,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+
+use ports::Ports;
+pub(super) use ports::{Ended, PortMetrics};
 
 /// From what a small review takes to half a second of trouble.
 const DURATION_BUCKETS: [f64; 12] =
@@ -49,6 +54,7 @@ pub struct Metrics {
     last_reload: Gauge<f64, AtomicU64>,
     not_after: Gauge<f64, AtomicU64>,
     tls_reloads: Family<LoadResult, Counter>,
+    ports: Ports,
 }
 
 /// One request that is being answered.
@@ -91,6 +97,8 @@ impl Metrics {
             "Changes of the serving certificate, by result",
             tls_reloads.clone(),
         );
+        let ports = Ports::default();
+        ports.register(&mut registry);
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "What is running", build);
         for result in [Reloaded::Ok, Reloaded::Error].map(Reloaded::label) {
@@ -108,6 +116,7 @@ impl Metrics {
             last_reload,
             not_after,
             tls_reloads,
+            ports,
         }
     }
 
@@ -130,6 +139,10 @@ impl Metrics {
     /// The files of the certificate changed.
     pub fn certificate_reloaded(&self, reloaded: Reloaded) {
         self.tls_reloads.get_or_create(&reloaded.label()).inc();
+    }
+
+    pub(super) fn port(&self, port: &'static str) -> PortMetrics {
+        self.ports.port(port)
     }
 
     pub(super) fn enter(&self) -> InFlight<'_> {

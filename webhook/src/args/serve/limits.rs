@@ -1,0 +1,13 @@
+//! Flags about what callers may take.
+
+use std::num::NonZeroUsize;
+
+use clap::Args;
+
+/// What callers may take.
+#[derive(Args, Debug)]
+pub struct LimitArgs {
+    /// Connections to each port at the same time; beyond it, those that ask nothing are closed first
+    #[arg(long, value_name = "COUNT", env = "SPARK_INJECTOR_MAX_CONNECTIONS", default_value = "2000")]
+    pub max_connections: NonZeroUsize,
+}
