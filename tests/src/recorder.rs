@@ -1,10 +1,11 @@
 //! A webhook that allows everything, changes nothing unless told to, and remembers each review: what the API server
-//! really sends, with everything that it sets before it calls.
+//! really sends, with everything that it sets before it calls. It can also answer what no webhook should.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Bytes;
+use axum::response::Response;
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use base64::Engine as _;
@@ -21,7 +22,37 @@ use crate::registration::Registration;
 use crate::runtime;
 
 type Reviews = Arc<Mutex<Vec<Value>>>;
-type Answer = Arc<dyn Fn(&Value) -> Option<Value> + Send + Sync>;
+type Answer = Arc<dyn Fn(&Value) -> RawAnswer + Send + Sync>;
+
+/// An answer in HTTP's own words.
+#[derive(Debug, Clone)]
+pub struct RawAnswer {
+    /// The status.
+    pub status: u16,
+    /// Headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: String,
+}
+
+impl RawAnswer {
+    /// JSON with status 200.
+    pub fn json(body: &Value) -> Self {
+        Self {
+            status: 200,
+            headers: vec![("content-type", "application/json".into())],
+            body: body.to_string(),
+        }
+    }
+
+    /// A review whose response has these fields besides the request's uid.
+    pub fn reviewed(review: &Value, response: &Value) -> Self {
+        let mut answer =
+            json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response});
+        answer["response"]["uid"] = review["request"]["uid"].clone();
+        Self::json(&answer)
+    }
+}
 
 /// A running recorder; stops when dropped.
 pub struct Recorder {
@@ -39,16 +70,21 @@ impl Recorder {
 
     /// One that changes nothing and talks only to holders of a client certificate that `clients` signed.
     pub fn start_for(clients: &Authority) -> Self {
-        Self::launch(|_| None, Some(clients))
+        Self::launch(|review| allowed(review, None), Some(clients))
     }
 
     /// One that answers a review with this JSON patch: another team's mutating webhook.
     pub fn start_with(answer: impl Fn(&Value) -> Option<Value> + Send + Sync + 'static) -> Self {
+        Self::launch(move |review| allowed(review, answer(review)), None)
+    }
+
+    /// One that answers a review with exactly this.
+    pub fn start_raw(answer: impl Fn(&Value) -> RawAnswer + Send + Sync + 'static) -> Self {
         Self::launch(answer, None)
     }
 
     fn launch(
-        answer: impl Fn(&Value) -> Option<Value> + Send + Sync + 'static,
+        answer: impl Fn(&Value) -> RawAnswer + Send + Sync + 'static,
         clients: Option<&Authority>,
     ) -> Self {
         let authority = Authority::new("recorder-ca");
@@ -125,17 +161,24 @@ impl std::fmt::Debug for Recorder {
     }
 }
 
-fn respond(kept: &Reviews, answer: &Answer, body: &[u8]) -> ([(&'static str, &'static str); 1], String) {
+fn respond(kept: &Reviews, answer: &Answer, body: &[u8]) -> Response {
     let review: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
-    let mut response = json!({"uid": review["request"]["uid"], "allowed": true});
-    if let Some(patch) = answer(&review) {
+    let RawAnswer { status, headers, body } = answer(&review);
+    kept.lock().unwrap_or_else(PoisonError::into_inner).push(review);
+    let mut response = Response::builder().status(status);
+    for (name, value) in headers {
+        response = response.header(name, value);
+    }
+    response.body(body.into()).expect("an answer")
+}
+
+fn allowed(review: &Value, patch: Option<Value>) -> RawAnswer {
+    let mut response = json!({"allowed": true});
+    if let Some(patch) = patch {
         response["patchType"] = "JSONPatch".into();
         response["patch"] = BASE64.encode(patch.to_string()).into();
     }
-    kept.lock().unwrap_or_else(PoisonError::into_inner).push(review);
-    let answer =
-        json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response});
-    ([("content-type", "application/json")], answer.to_string())
+    RawAnswer::reviewed(review, &response)
 }
 
 fn tls(identity: &Identity, clients: Option<&Authority>) -> RustlsConfig {

@@ -8,6 +8,7 @@
 //! | [`forged`] | that a made-up review gains nothing, whichever entry it is posted to |
 //! | [`isolation`] | that every pod of an isolated namespace stays on its nodes, whoever makes it |
 //! | [`others`], [`scheduling`] | life beside in-tree plugins and other webhooks |
+//! | [`answers`] | what the API server makes of each kind of answer |
 //! | [`reload`], [`down`] | profiles that change while serving, a webhook that does not answer |
 //! | [`cluster`] | the webhook fed by the API server itself, as the shipped service account |
 //! | [`definition`] | what the CustomResourceDefinition accepts, keeps and refuses |
@@ -18,6 +19,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod answers;
 mod cluster;
 mod contained;
 mod definition;
