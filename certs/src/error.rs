@@ -54,6 +54,12 @@ pub enum Error {
         /// The key's file.
         key: PathBuf,
     },
+    /// A name is not one that a certificate can be for.
+    #[error("the serving certificate cannot be made: one of its names is no host name or address")]
+    Name,
+    /// A certificate cannot be made.
+    #[error("a certificate cannot be made: the source of randomness or the key of the authority fails")]
+    Issue,
     /// TLS cannot be set up at all.
     #[error("TLS cannot be set up: {0}")]
     Setup(rustls::Error),

@@ -1,17 +1,39 @@
-//! TLS credentials of the webhook: what is served, loaded from PEM files, checked, and replaced while serving.
+//! TLS credentials of the webhook: what is served, how it is made, checked, and replaced while serving.
 //!
 //! ```text
-//! certificate + key files ──Pair::load──▶ Credentials (a ready rustls configuration, validity)
-//!            └──────────── Reloader::poll, by content ──▶ Unchanged | Loaded | Refused (the old pair stays)
+//! files:  certificate + key ──Pair::load──▶ Credentials (a ready rustls configuration, validity)
+//!                 └──────── Reloader::poll, by content ──▶ Unchanged | Loaded | Refused (the old pair stays)
+//!
+//! own:    Secret ──Stored────┐
+//!         configuration ─────┼─▶ Rules::next ──▶ store | publish | wait      what all replicas share
+//!             Published, ────┴─▶ Shown::adopt ─▶ the leaf that is served     what each of them does
+//!             Sightings
 //! ```
 //!
-//! No clock of its own, no logging, no process-wide crypto provider: the caller passes the time and reports the
-//! events. Key material never reaches an error text.
+//! No clock, no IO but for the files of a pair, no logging, no process-wide crypto provider: the caller passes the
+//! time, carries out the steps and reports the events. Key material never reaches an error text.
 
+mod authority;
+mod bundle;
+mod certificate;
 mod error;
+mod key;
+mod leaf;
 mod pair;
+mod published;
 mod reload;
+mod rotation;
+mod shown;
+mod stored;
 
+pub use authority::Authority;
+pub use bundle::Bundle;
+pub use certificate::Certificate;
 pub use error::Error;
+pub use leaf::Leaf;
 pub use pair::{Credentials, Pair, Protocols};
+pub use published::{Entry, Published, Sightings};
 pub use reload::{Event, Reloader};
+pub use rotation::{LOOK_EVERY, Rules, Step, View};
+pub use shown::{Shown, Trouble};
+pub use stored::{Data, Stored};
