@@ -118,7 +118,7 @@ async fn slow_clients(client: Client, count: usize) -> Found {
         slow_bodies(client.clone(), count),
         slow_reads(client, count)
     );
-    vec![(None, cut("header", &headers).1), cut("body", &bodies), reads]
+    vec![cut("header", &headers), cut("body", &bodies), reads]
 }
 
 fn cut(what: &str, times: &[Option<Duration>]) -> (Option<bool>, String) {
