@@ -14,7 +14,7 @@ use serde_json::Value;
 ///
 /// JSON allows white space between tokens: padded with spaces to a multiple of three bytes, the encoding of a
 /// fragment can be copied into the encoding of the whole patch, and a large payload costs one `memcpy` per request.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Fragment {
     encoded: String,
 }

@@ -16,7 +16,7 @@ use crate::api::Role;
 pub type Origin = Arc<str>;
 
 /// One thing to add, under the key by which the merge rules tell it from others.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Item {
     /// Name, path, ip or whatever the field's merge rule compares; for lists without a key, the value itself.
     pub key: String,
@@ -41,7 +41,7 @@ impl Item {
 }
 
 /// Items in the order in which they were first named; a later item of the same key takes the place of an earlier one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Keyed(Vec<Item>);
 
 impl Keyed {
@@ -96,7 +96,7 @@ impl<'a> IntoIterator for &'a Keyed {
 }
 
 /// Pod fields of one or more merged layers of a profile. Every list is keyed as its merge rule compares it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overlay {
     /// Labels by key.
     pub labels: Keyed,
@@ -133,7 +133,7 @@ pub struct Overlay {
 }
 
 /// Fields of the Spark container.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SparkOverlay {
     /// Environment by name.
     pub env: Keyed,
@@ -223,7 +223,7 @@ fn unite_aliases(known: &Item, later: &Item) -> Item {
 }
 
 /// Fields that may stand in `enforce`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Enforced(Vec<String>);
 
 impl Enforced {
@@ -261,7 +261,7 @@ impl Enforced {
 }
 
 /// What one role of one profile gets, with or without a variant.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// Name of the profile.
     pub profile: String,
@@ -284,7 +284,7 @@ pub struct Plan {
 }
 
 /// The init container, its volumes, and what the Spark container mounts of them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct FilesPlan {
     /// The init container but for its security context: `{"name":…,"image":…,`
     pub head: String,
@@ -303,7 +303,7 @@ pub struct FilesPlan {
 }
 
 /// One disk for Spark's local directories.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LocalDirPlan {
     /// Fields of the volume source, by name: `hostPath`.
     pub source: Keyed,
@@ -314,7 +314,7 @@ pub struct LocalDirPlan {
 }
 
 /// The node selector of a namespace: its annotation, else its profile's default.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct NodeSelector {
     /// The selector, or why the annotation cannot be read.
     pub selector: Result<BTreeMap<String, String>, String>,
@@ -326,7 +326,7 @@ pub struct NodeSelector {
 pub type Whitelist = Option<BTreeMap<String, Vec<String>>>;
 
 /// What holds for every pod of the isolated namespaces of a profile, beside the node selector.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Isolation {
     /// Tolerations that pods may have, those of the profile's templates among them. None allows every one.
     pub tolerations: Option<Vec<Toleration>>,

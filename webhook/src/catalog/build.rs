@@ -22,6 +22,8 @@ pub(super) struct Builder<'b> {
     pub(super) composed: &'b Composed,
     pub(super) payload: &'b Payload,
     pub(super) delivery: Delivery,
+    /// Name of everything that is delivered; empty in a draft.
+    pub(super) revision: &'b str,
     /// Name of the Secret with the payload, where it travels in one.
     pub(super) secret: &'b str,
     /// Name of the pull secret, where there is one.
@@ -32,10 +34,7 @@ pub(super) struct Builder<'b> {
 impl Builder<'_> {
     /// The plan of a role, with or without a variant; mistakes go to the report.
     pub(super) fn plan(&self, role: Role, variant: Option<&str>, report: &mut Report) -> Plan {
-        let mut overlay = self.composed.layers.get(role).clone();
-        if let Some(layers) = variant.and_then(|name| self.composed.variants.get(name)) {
-            overlay.merge(layers.get(role));
-        }
+        let mut overlay = self.overlay(role, variant);
         if let Some(pull) = &self.pull_secret {
             overlay.pull_secrets.put(pull.clone());
         }
@@ -54,9 +53,29 @@ impl Builder<'_> {
         }
     }
 
+    fn overlay(&self, role: Role, variant: Option<&str>) -> Overlay {
+        let mut overlay = self.composed.layers.get(role).clone();
+        if let Some(layers) = variant.and_then(|name| self.composed.variants.get(name)) {
+            overlay.merge(layers.get(role));
+        }
+        overlay
+    }
+
+    /// What the init container of a role is told: every path, mode and digest, and how each file is encoded.
+    pub(super) fn manifest(&self, role: Role, variant: Option<&str>) -> String {
+        let overlay = self.overlay(role, variant);
+        let mounts: Vec<&EncodedMount> = self.payload.of(role).collect();
+        // Mistakes are reported when the plan is made.
+        let points = self.layout(&mounts, &overlay).mount_points(&mut Report::new("", ""));
+        manifest(&mounts, points.into_values()).to_string()
+    }
+
+    fn layout<'l>(&'l self, mounts: &[&'l EncodedMount], overlay: &'l Overlay) -> Layout<'l> {
+        Layout::of(mounts, overlay, self.composed.local_dirs.iter().map(|dir| dir.mount.key.as_str()))
+    }
+
     fn status(&self, role: Role, variant: Option<&str>) -> String {
-        let mut status =
-            json!({ "profile": self.name, "revision": self.payload.revision, "role": role.as_str() });
+        let mut status = json!({ "profile": self.name, "revision": self.revision, "role": role.as_str() });
         if let (Some(variant), Some(map)) = (variant, status.as_object_mut()) {
             map.insert("variant".to_owned(), variant.into());
         }
@@ -79,14 +98,10 @@ impl Builder<'_> {
     fn files(&self, role: Role, overlay: &Overlay, report: &mut Report) -> Option<FilesPlan> {
         let mounts: Vec<&EncodedMount> = self.payload.of(role).collect();
         let origin = Arc::clone(&mounts.first()?.origin);
-        let mut layout =
-            Layout::of(&mounts, overlay, self.composed.local_dirs.iter().map(|dir| dir.mount.key.as_str()));
+        let mut layout = self.layout(&mounts, overlay);
         layout.check_inside_overlay(overlay, report);
         let points = layout.mount_points(report);
-        let manifest = Manifest {
-            directory: DEFAULT_DIRECTORY.to_owned(),
-            entries: entries(&mounts, points.values().cloned()),
-        };
+        let manifest = manifest(&mounts, points.values().cloned());
         // What init-sync would refuse in every pod is refused here, once, and where its owner sees it.
         if let (true, Err(error)) = (report.is_clean(), manifest.to_string().parse::<Manifest>()) {
             report.at(
@@ -147,11 +162,15 @@ impl Builder<'_> {
             env.push(if self.delivery == Delivery::Secret {
                 json!({ "name": name, "valueFrom": { "secretKeyRef": { "name": self.secret, "key": name } } })
             } else {
-                json!({ "name": name, "value": value })
+                json!({ "name": name, "value": value.text() })
             });
         }
         format!("\"env\":{}}}", Value::Array(env))
     }
+}
+
+fn manifest(mounts: &[&EncodedMount], points: impl Iterator<Item = Entry>) -> Manifest {
+    Manifest { directory: DEFAULT_DIRECTORY.to_owned(), entries: entries(mounts, points) }
 }
 
 fn entries(mounts: &[&EncodedMount], points: impl Iterator<Item = Entry>) -> Vec<Entry> {

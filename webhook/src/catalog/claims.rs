@@ -2,7 +2,10 @@
 //!
 //! Of two equal claims the older one keeps serving, so that a new profile cannot take a namespace away.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::parse::{Outline, subject};
 use super::report::Report;
@@ -10,66 +13,88 @@ use super::snapshot::NamespaceInput;
 use super::syntax::{OPERATORS, is_empty_selector, matches_labels};
 use crate::api::NamespaceClaim;
 
-/// How well a selector fits; a greater one wins, and an exact name wins over both.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) enum Fit {
-    Everything,
-    Selector,
-}
-
 /// The profile that serves a namespace, and those that claim it equally in vain.
 #[derive(Debug)]
 pub(super) struct Claimed<'o> {
-    pub(super) winner: &'o Outline,
-    pub(super) losers: Vec<&'o Outline>,
+    pub(super) winner: &'o Arc<Outline>,
+    pub(super) losers: Vec<&'o Arc<Outline>>,
 }
 
-/// All claims, indexed so that a namespace costs what claims it, not what exists.
+/// All claims, indexed so that a namespace costs what may claim it, not what exists.
 pub(super) struct Claims<'o> {
-    by_name: BTreeMap<&'o str, Vec<&'o Outline>>,
-    by_selector: Vec<(Fit, &'o Outline, &'o NamespaceClaim)>,
+    by_name: HashMap<&'o str, Vec<&'o Arc<Outline>>>,
+    /// Selectors under one of the labels that they ask for: the one that the fewest of them ask for.
+    by_label: HashMap<Label<'o>, Vec<Selecting<'o>>>,
+    /// Selectors that ask for no label of a certain value.
+    by_selector: Vec<Selecting<'o>>,
+    /// The empty selectors: the default of all.
+    everything: Vec<&'o Arc<Outline>>,
 }
+
+type Label<'o> = (&'o str, &'o str);
+type Selecting<'o> = (&'o Arc<Outline>, &'o LabelSelector);
 
 impl<'o> Claims<'o> {
-    pub(super) fn new(outlines: impl Iterator<Item = &'o Outline>) -> Self {
-        let mut claims = Self { by_name: BTreeMap::new(), by_selector: Vec::new() };
-        for outline in outlines {
-            let Some(claim) = &outline.claim else { continue };
+    pub(super) fn new(outlines: &'o [Arc<Outline>]) -> Self {
+        let mut claims = Self {
+            by_name: HashMap::new(),
+            by_label: HashMap::new(),
+            by_selector: Vec::new(),
+            everything: Vec::new(),
+        };
+        let claimed = outlines.iter().filter_map(|outline| Some((outline, outline.claim.as_ref()?)));
+        let mut askers: HashMap<Label<'_>, usize> = HashMap::new();
+        let mut selecting = Vec::new();
+        for (outline, claim) in claimed {
             for name in &claim.names {
                 claims.by_name.entry(name).or_default().push(outline);
             }
-            if let Some(selector) = &claim.selector {
-                let fit = if is_empty_selector(selector) { Fit::Everything } else { Fit::Selector };
-                claims.by_selector.push((fit, outline, claim));
+            match &claim.selector {
+                None => {}
+                Some(selector) if is_empty_selector(selector) => claims.everything.push(outline),
+                Some(selector) => {
+                    labels(selector).for_each(|label| *askers.entry(label).or_default() += 1);
+                    selecting.push((outline, selector));
+                }
+            }
+        }
+        for (outline, selector) in selecting {
+            match labels(selector).min_by_key(|label| askers.get(label)) {
+                Some(label) => claims.by_label.entry(label).or_default().push((outline, selector)),
+                None => claims.by_selector.push((outline, selector)),
             }
         }
         claims
     }
 
-    /// Who serves a namespace.
+    /// Who serves a namespace: an exact name wins over a selector, a selector over the default.
     pub(super) fn of(&self, name: &str, namespace: &NamespaceInput) -> Option<Claimed<'o>> {
-        let mut equal: Vec<&Outline> = self.by_name.get(name).cloned().unwrap_or_default();
+        let mut equal = self.by_name.get(name).cloned().unwrap_or_default();
         if equal.is_empty() {
-            let matching: Vec<(Fit, &Outline)> = self
-                .by_selector
-                .iter()
-                .filter(|(_, _, claim)| {
-                    claim
-                        .selector
-                        .as_ref()
-                        .is_some_and(|selector| matches_labels(selector, &namespace.labels))
-                })
-                .map(|(fit, outline, _)| (*fit, *outline))
-                .collect();
-            let best = matching.iter().map(|(fit, _)| *fit).max()?;
-            equal =
-                matching.into_iter().filter_map(|(fit, outline)| (fit == best).then_some(outline)).collect();
+            equal = self.selecting(namespace);
+        }
+        if equal.is_empty() {
+            equal.clone_from(&self.everything);
         }
         equal.sort_by(|one, other| (&one.created, &one.name).cmp(&(&other.created, &other.name)));
         equal.dedup_by(|one, other| one.name == other.name);
         let mut equal = equal.into_iter();
         Some(Claimed { winner: equal.next()?, losers: equal.collect() })
     }
+
+    fn selecting(&self, namespace: &NamespaceInput) -> Vec<&'o Arc<Outline>> {
+        let labels = namespace.labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let indexed = labels.filter_map(|label| self.by_label.get(&label)).flatten();
+        let matching = indexed
+            .chain(&self.by_selector)
+            .filter(|(_, selector)| matches_labels(selector, &namespace.labels));
+        matching.map(|(outline, _)| *outline).collect()
+    }
+}
+
+/// The labels of a certain value that a selector asks for.
+fn labels(selector: &LabelSelector) -> impl Iterator<Item = Label<'_>> {
+    selector.match_labels.iter().flatten().map(|(key, value)| (key.as_str(), value.as_str()))
 }
 
 /// Checks the selector of a claim.
@@ -94,10 +119,19 @@ pub(super) fn check(claim: &NamespaceClaim, report: &mut Report) {
     }
 }
 
-/// The message about a namespace that two profiles claim equally.
-pub(super) fn conflict(namespace: &str, winner: &Outline) -> String {
-    format!(
-        "namespace {namespace} is claimed equally by {}, which keeps serving it; leave it out of one of them",
-        subject(&winner.name)
+/// Names in a message; more would hide the rest of it.
+const NAMED: usize = 3;
+
+/// What the two are told who claim some namespaces equally: first whoever claims them in vain.
+pub(super) fn conflict(namespaces: &[&str], winner: &str, loser: &str) -> (String, String) {
+    let (noun, are, them) =
+        if namespaces.len() == 1 { ("namespace", "is", "it") } else { ("namespaces", "are", "them") };
+    let named = namespaces.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    let more = namespaces.len().saturating_sub(NAMED);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    let claimed = |by: &str| format!("{noun} {named}{more} {are} claimed equally by {}", subject(by));
+    (
+        format!("{}, which keeps serving {them}; leave {them} out of one of the two", claimed(winner)),
+        format!("{}; leave {them} out of one of the two", claimed(loser)),
     )
 }

@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use super::Problem;
 use super::compose::ByRole;
+use super::revisions::Revisions;
 use super::secrets::SecretBody;
 use crate::admit::plan::{Isolation, NodeSelector, Plan, Whitelist};
-use crate::api::{Mode, NamespaceClaim, Role};
+use crate::api::{Mode, Role};
 
 /// A profile, compiled.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CompiledProfile {
     /// Name of the profile.
     pub name: String,
-    /// Revision of its files.
+    /// Revision of what is delivered.
     pub revision: String,
     /// Whether it acts.
     pub mode: Mode,
@@ -24,17 +25,17 @@ pub struct CompiledProfile {
     pub allowed: Whitelist,
     /// What holds for every pod of its isolated namespaces, where its scope is AllPods.
     pub isolation: Option<Isolation>,
-    pub(super) claim: Option<NamespaceClaim>,
     /// What is no mistake, and may surprise its owner.
     pub(super) warnings: Vec<Problem>,
-    pub(super) default_selector: BTreeMap<String, String>,
-    pub(super) plans: ByRole<RolePlans>,
-    pub(super) secret: Option<Arc<SecretBody>>,
-    pub(super) pull_secret: Option<Arc<SecretBody>>,
+    pub(super) default_selector: NodeSelector,
+    pub(super) plans: Arc<ByRole<RolePlans>>,
+    /// Name of the pull secret.
+    pub(super) pull_secret: Option<String>,
+    pub(super) secrets: Vec<Arc<SecretBody>>,
 }
 
 /// The plans of one role.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct RolePlans {
     pub(super) base: Plan,
     pub(super) variants: BTreeMap<String, Plan>,
@@ -58,28 +59,12 @@ impl CompiledProfile {
 
     /// Name of the pull secret that is delivered with this profile.
     pub fn pull_secret_name(&self) -> Option<&str> {
-        self.pull_secret.as_ref().map(|secret| secret.name())
+        self.pull_secret.as_deref()
     }
 
-    /// The Secrets of this profile.
-    pub(super) fn secrets(&self) -> impl Iterator<Item = &Arc<SecretBody>> {
-        self.secret.iter().chain(&self.pull_secret)
-    }
-}
-
-/// What the catalog knows of a profile that compiled at least once.
-#[derive(Clone, Debug)]
-pub(super) struct Known {
-    /// What pods are given.
-    pub(super) serving: Arc<CompiledProfile>,
-    /// What they are given as soon as its Secrets are delivered.
-    pub(super) pending: Option<Arc<CompiledProfile>>,
-}
-
-impl Known {
-    /// The revision that is to be delivered.
-    pub(super) fn wanted(&self) -> &Arc<CompiledProfile> {
-        self.pending.as_ref().unwrap_or(&self.serving)
+    /// The same plans, without the payload that is delivered for them.
+    pub(super) fn without_secrets(&self) -> Self {
+        Self { secrets: Vec::new(), ..self.clone() }
     }
 }
 
@@ -110,36 +95,26 @@ pub struct NamespaceEntry<'c> {
     pub mode: Mode,
     /// What serves it.
     pub service: Service<'c>,
-    /// Its node selector.
+    /// Its node selector, with the profile that serves it.
     pub selector: &'c NodeSelector,
+    /// Its annotation, which holds whatever the profile says.
+    pub(super) annotation: Option<&'c NodeSelector>,
+    pub(super) revisions: Option<&'c Revisions>,
 }
 
-/// What a namespace got at the last compile.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) opted_in: bool,
-    pub(super) isolated: bool,
-    pub(super) mode: Mode,
-    pub(super) server: Server,
-    pub(super) selector: NodeSelector,
-}
+impl<'c> NamespaceEntry<'c> {
+    /// What the profile was or is about to be: other replicas may have given it to a pod.
+    pub fn other_revisions(&self) -> impl Iterator<Item = &'c CompiledProfile> + use<'c> {
+        self.revisions.into_iter().flat_map(Revisions::others)
+    }
 
-/// What serves a namespace, as the catalog keeps it.
-#[derive(Debug)]
-pub(super) enum Server {
-    Broken { profile: String, problem: String },
-    None,
-    Profile(Arc<CompiledProfile>),
-}
+    /// Its node selector under another revision of its profile.
+    pub fn selector_under(&self, profile: &'c CompiledProfile) -> &'c NodeSelector {
+        self.annotation.unwrap_or(&profile.default_selector)
+    }
 
-impl Entry {
-    pub(super) fn view(&self) -> NamespaceEntry<'_> {
-        let service = match &self.server {
-            Server::Broken { profile, problem } => Service::Broken { profile, problem },
-            Server::None => Service::None,
-            Server::Profile(profile) => Service::Profile(profile),
-        };
-        let Self { opted_in, isolated, mode, .. } = *self;
-        NamespaceEntry { opted_in, isolated, mode, service, selector: &self.selector }
+    /// Whether a revision is or was one of its profile's.
+    pub fn knows_revision(&self, revision: &str) -> bool {
+        self.revisions.is_some_and(|revisions| revisions.knows(revision))
     }
 }

@@ -3,8 +3,9 @@
 use init_sync::check_path;
 
 use super::compose::ComposedFiles;
+use super::lookup::Lookup;
 use super::report::Report;
-use super::snapshot::{ObjectData, ObjectKey, Snapshot};
+use super::snapshot::{ObjectData, ObjectKey};
 use super::{ProblemKind, Settings, syntax};
 use crate::admit::plan::Origin;
 use crate::api::{ObjectSource, Role};
@@ -37,24 +38,27 @@ const DEFAULT_MODE: u32 = 0o444;
 const DEFAULT_SECRET_MODE: u32 = 0o440;
 
 /// Finds the files of every entry; mistakes go to the report, and their entries are left out.
-pub(super) fn resolve<'s>(
+pub(super) fn resolve<'s, 'd: 's>(
     entries: &'s [ComposedFiles],
-    snapshot: &'s Snapshot,
+    lookup: &mut Lookup<'d>,
     settings: &Settings,
     report: &mut Report,
 ) -> Vec<Mount<'s>> {
-    let mut resolver = Resolver { snapshot, settings, report };
+    let mut resolver = Resolver { lookup, settings, report };
     entries.iter().filter_map(|entry| resolver.mount(entry)).collect()
 }
 
-struct Resolver<'r, 's> {
-    snapshot: &'s Snapshot,
+struct Resolver<'r, 'd> {
+    lookup: &'r mut Lookup<'d>,
     settings: &'r Settings,
     report: &'r mut Report,
 }
 
-impl<'s> Resolver<'_, 's> {
-    fn mount(&mut self, composed: &'s ComposedFiles) -> Option<Mount<'s>> {
+impl<'d> Resolver<'_, 'd> {
+    fn mount<'s>(&mut self, composed: &'s ComposedFiles) -> Option<Mount<'s>>
+    where
+        'd: 's,
+    {
         let ComposedFiles { entry, path, .. } = composed;
         let default = if entry.secret.is_some() { DEFAULT_SECRET_MODE } else { DEFAULT_MODE };
         let mode = self.mode(entry.mode.as_deref(), default, path);
@@ -105,7 +109,10 @@ impl<'s> Resolver<'_, 's> {
         })
     }
 
-    fn source(&mut self, composed: &'s ComposedFiles, mode: u32) -> Option<Vec<File<'s>>> {
+    fn source<'s>(&mut self, composed: &'s ComposedFiles, mode: u32) -> Option<Vec<File<'s>>>
+    where
+        'd: 's,
+    {
         let ComposedFiles { entry, path, .. } = composed;
         match (&entry.config_map, &entry.secret, &entry.directory, &entry.inline) {
             (Some(source), None, None, None) => {
@@ -118,7 +125,7 @@ impl<'s> Resolver<'_, 's> {
             }
             (None, None, Some(source), None) => {
                 let at = format!("{path}.directory.path");
-                match self.snapshot.directories.get(&source.path) {
+                match self.lookup.directory(&source.path) {
                     Some(Ok(data)) => Some(all(data, mode)),
                     Some(Err(message)) => {
                         self.report.kind(ProblemKind::Source, at, message);
@@ -145,7 +152,7 @@ impl<'s> Resolver<'_, 's> {
         }
     }
 
-    fn object(&mut self, source: &ObjectSource, kind: &str, path: &str) -> Option<&'s ObjectData> {
+    fn object(&mut self, source: &ObjectSource, kind: &str, path: &str) -> Option<&'d ObjectData> {
         let namespace = source.namespace.as_deref().unwrap_or(&self.settings.namespace);
         if namespace != self.settings.namespace
             && !self.settings.source_namespaces.iter().any(|known| known == namespace)
@@ -158,17 +165,16 @@ impl<'s> Resolver<'_, 's> {
             return None;
         }
         let key = ObjectKey { namespace: namespace.to_owned(), name: source.name.clone() };
-        let objects = if kind == "Secret" { &self.snapshot.secrets } else { &self.snapshot.config_maps };
-        let found = objects.get(&key);
+        let found = if kind == "Secret" { self.lookup.secret(key) } else { self.lookup.config_map(key) };
         if found.is_none() {
             let message =
                 format!("there is no {kind} {:?} in namespace {namespace}; create it there", source.name);
             self.report.kind(ProblemKind::Source, format!("{path}.name"), message);
         }
-        found.map(|data| &**data)
+        found
     }
 
-    fn items(&mut self, source: &ObjectSource, data: &'s ObjectData, mode: u32, path: &str) -> Vec<File<'s>> {
+    fn items(&mut self, source: &ObjectSource, data: &'d ObjectData, mode: u32, path: &str) -> Vec<File<'d>> {
         let Some(items) = &source.items else { return all(data, mode) };
         let mut files = Vec::new();
         for (index, item) in items.iter().enumerate() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::Toleration;
 use serde_json::{Value, json};
 
-use super::compiled::{RolePlans, Server};
+use super::compiled::{RolePlans, Service};
 use super::compose::Composed;
 use super::parse::subject;
 use super::report::Report;
@@ -109,8 +109,8 @@ const NAMED: usize = 3;
 pub(super) fn gaps(catalog: &Catalog) -> impl Iterator<Item = Problem> {
     let mut gaps = Vec::new();
     let mut unlabelled: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (name, entry) in &catalog.namespaces {
-        let Server::Profile(profile) = &entry.server else { continue };
+    for (name, entry) in catalog.entries() {
+        let Service::Profile(profile) = entry.service else { continue };
         let label = || gap(format!("Namespace {name}"), format!("metadata.labels[{ISOLATE_LABEL}]"));
         match (&profile.isolation, entry.isolated) {
             (None, true) => gaps.push(Problem {

@@ -3,17 +3,24 @@
 //! Pure: no IO, no clock, no environment. A profile in error never touches another one's namespaces.
 
 mod build;
+mod changes;
 mod claims;
 mod compile;
 mod compiled;
 mod compose;
 mod decode;
+mod encode;
 mod files;
 mod isolation;
+mod layer;
+mod lookup;
+mod namespaces;
 mod parse;
 mod payload;
 mod problem;
+mod profile;
 mod report;
+mod revisions;
 mod secrets;
 mod settings;
 mod snapshot;
@@ -22,6 +29,7 @@ mod template;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 pub use compiled::{CompiledProfile, NamespaceEntry, Service};
 pub use problem::{Problem, ProblemKind};
@@ -30,25 +38,48 @@ use serde_json::Value;
 pub use settings::Settings;
 pub use snapshot::{NamespaceInput, ObjectData, ObjectKey, ProfileInput, Snapshot};
 
+use self::compile::Known;
+use self::encode::Encodings;
+use self::lookup::Sources;
+use self::namespaces::{Entry, Namespaces};
+use self::revisions::Revisions;
+use crate::admit::plan::NodeSelector;
 use crate::api::Mode;
 
-/// Everything known at one moment; immutable, swapped whole.
-#[derive(Debug, Default)]
+/// Everything known at one moment; immutable, swapped whole. What did not change is shared with the catalog before.
+#[derive(Clone, Debug, Default)]
 pub struct Catalog {
-    namespaces: HashMap<String, compiled::Entry>,
-    /// The last plans of each profile that ever compiled.
-    profiles: HashMap<String, compiled::Known>,
+    namespaces: Arc<Namespaces>,
+    profiles: HashMap<String, Arc<Known>>,
     problems: Vec<Problem>,
     /// About the settings; those of profiles are with them.
     warnings: Vec<Problem>,
-    own_namespace: String,
-    default_priority_class: Option<String>,
+    settings: Settings,
+    sources: Sources,
+    encodings: Encodings,
 }
 
+/// The node selector where nobody says any.
+static ANYWHERE: NodeSelector = NodeSelector { selector: Ok(BTreeMap::new()), origin: String::new() };
+
 impl Catalog {
-    /// Compiles a snapshot. A profile that does not compile keeps its plans of `previous`, if it had any there.
+    /// Compiles a snapshot. A profile that does not compile keeps its plans of `previous`, if it had any there; what did
+    /// not change since `previous` is shared with it.
     pub fn compile(snapshot: &Snapshot, settings: &Settings, previous: Option<&Self>) -> Self {
         compile::compile(snapshot, settings, previous)
+    }
+
+    /// The same without the revisions that are not recent any more; none where there are none. Compiling forgets them
+    /// as well: this is for when nothing changes.
+    pub fn forget(&self, now: SystemTime) -> Option<Self> {
+        let forgetful =
+            |(name, known): (&String, &Arc<Known>)| Some((name.clone(), Arc::new(known.forget(now)?)));
+        let changed: Vec<(String, Arc<Known>)> = self.profiles.iter().filter_map(forgetful).collect();
+        (!changed.is_empty()).then(|| {
+            let mut next = self.clone();
+            next.profiles.extend(changed);
+            next
+        })
     }
 
     /// Every mistake that the compiler found, in the order of the inputs.
@@ -64,12 +95,38 @@ impl Catalog {
 
     /// What is known of a namespace; nothing if it is not known at all.
     pub fn namespace(&self, namespace: &str) -> Option<NamespaceEntry<'_>> {
-        self.namespaces.get(namespace).map(compiled::Entry::view)
+        self.namespaces.get(namespace).map(|entry| self.view(entry))
+    }
+
+    fn view<'c>(&'c self, entry: &'c Entry) -> NamespaceEntry<'c> {
+        let profile = entry.profile.as_deref().and_then(|name| Some((name, self.profiles.get(name)?)));
+        let (service, revisions) = match profile {
+            None => (Service::None, None),
+            Some((profile, known)) => match &known.revisions {
+                Ok(revisions) => (Service::Profile(&revisions.serving), Some(revisions)),
+                Err(problem) => (Service::Broken { profile, problem }, None),
+            },
+        };
+        let annotation = entry.selector.as_deref();
+        let default = revisions.map(|revisions| &revisions.serving.default_selector);
+        NamespaceEntry {
+            opted_in: entry.opted_in,
+            isolated: entry.isolated,
+            mode: profile.map(|(_, known)| known.mode).unwrap_or_default(),
+            service,
+            selector: annotation.or(default).unwrap_or(&ANYWHERE),
+            annotation,
+            revisions,
+        }
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (&str, NamespaceEntry<'_>)> {
+        self.namespaces.iter().map(|(name, entry)| (name, self.view(entry)))
     }
 
     /// Whether the namespace is known, opted in or not.
     pub fn knows_namespace(&self, namespace: &str) -> bool {
-        self.namespaces.contains_key(namespace)
+        self.namespaces.get(namespace).is_some()
     }
 
     /// Whether every pod of the namespace is held to its nodes: it is labelled, and its profile says so too.
@@ -84,26 +141,33 @@ impl Catalog {
     /// Names of the namespaces that opted in, sorted.
     pub fn namespaces(&self) -> Vec<&str> {
         let opted_in = self.namespaces.iter().filter(|(_, entry)| entry.opted_in);
-        let mut names: Vec<&str> = opted_in.map(|(name, _)| name.as_str()).collect();
+        let mut names: Vec<&str> = opted_in.map(|(name, _)| name).collect();
         names.sort_unstable();
         names
     }
 
     /// Name of the profile that serves the namespace.
     pub fn profile_of(&self, namespace: &str) -> Option<&str> {
-        match self.namespace(namespace)?.service {
-            Service::Profile(profile) => Some(&profile.name),
-            Service::Broken { profile, .. } => Some(profile),
-            Service::None => None,
-        }
+        self.namespaces.get(namespace)?.profile.as_deref()
     }
 
     /// The profiles that serve, by name.
     pub fn profiles(&self) -> Vec<&CompiledProfile> {
-        let mut profiles: Vec<&CompiledProfile> =
-            self.profiles.values().map(|known| &*known.serving).collect();
-        profiles.sort_by(|one, other| one.name.cmp(&other.name));
-        profiles
+        self.revisions().into_iter().map(|revisions| &*revisions.serving).collect()
+    }
+
+    /// The revision of what a profile now describes; it may have to be delivered before it serves.
+    pub fn wanted_revision(&self, profile: &str) -> Option<&str> {
+        let revisions = self.profiles.get(profile)?.revisions.as_ref().ok()?;
+        Some(&revisions.wanted().revision)
+    }
+
+    /// The profiles that compiled at least once, by name.
+    fn revisions(&self) -> Vec<&Revisions> {
+        let mut revisions: Vec<&Revisions> =
+            self.profiles.values().filter_map(|known| known.revisions.as_ref().ok()).collect();
+        revisions.sort_by(|one, other| one.serving.name.cmp(&other.serving.name));
+        revisions
     }
 
     /// Mistakes in what serves this namespace: its profile, its annotation. They deny its pods.
@@ -129,12 +193,11 @@ impl Catalog {
     /// What is to be delivered, by profile; nothing of those in mode Off, which are as if they were not there.
     pub fn deliveries(&self) -> Vec<ProfileSecrets> {
         let mut served = self.served();
-        let mut profiles: Vec<&compiled::Known> = self.profiles.values().collect();
-        profiles.sort_by(|one, other| one.serving.name.cmp(&other.serving.name));
-        let deliveries = profiles.into_iter().filter_map(|known| {
-            let wanted = known.wanted();
-            let mut secrets: Vec<Arc<SecretBody>> = known.serving.secrets().cloned().collect();
-            secrets.extend(known.pending.iter().flat_map(|pending| pending.secrets()).cloned());
+        let delivery = |revisions: &Revisions| {
+            let wanted = revisions.wanted();
+            let pending = revisions.pending.iter().flat_map(|pending| &pending.secrets);
+            let secrets: Vec<Arc<SecretBody>> =
+                revisions.serving.secrets.iter().chain(pending).cloned().collect();
             let nothing = secrets.is_empty() || wanted.mode == Mode::Off;
             (!nothing).then(|| ProfileSecrets {
                 profile: wanted.name.clone(),
@@ -142,8 +205,8 @@ impl Catalog {
                 secrets,
                 namespaces: owned(served.remove(wanted.name.as_str()).unwrap_or_default()),
             })
-        });
-        deliveries.collect()
+        };
+        self.revisions().into_iter().filter_map(delivery).collect()
     }
 
     /// The Secrets that profiles deliver to `namespace`, or to every namespace they serve: complete objects, sorted
@@ -166,12 +229,12 @@ impl Catalog {
 
     /// The injector's own namespace, which is never injected.
     pub fn own_namespace(&self) -> &str {
-        &self.own_namespace
+        &self.settings.namespace
     }
 
     /// The cluster's default PriorityClass.
     pub fn default_priority_class(&self) -> Option<&str> {
-        self.default_priority_class.as_deref()
+        self.settings.default_priority_class.as_deref()
     }
 }
 

@@ -1,6 +1,6 @@
 //! One SparkProfile from the value that a source read.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use kube::core::ObjectMeta;
 use schemars::SchemaGenerator;
@@ -22,49 +22,50 @@ pub(super) struct Parsed {
 }
 
 /// What can be said of a profile even where the rest of it is broken: whom its error concerns.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Outline {
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
+    /// Where the profile came from, for messages.
+    pub(super) origin: String,
     /// Creation time as the API server writes it, comparable as text; empty outside a cluster.
     pub(super) created: String,
     pub(super) mode: Option<Mode>,
+    pub(super) extends: Vec<String>,
     pub(super) claim: Option<NamespaceClaim>,
 }
 
 /// Reads what it can of any object.
 pub(super) fn outline(input: &ProfileInput) -> Outline {
-    let text = |pointer: &str| {
-        let text = input.object.pointer(pointer).and_then(Value::as_str);
-        text.unwrap_or_default().to_owned()
-    };
-    let spec = |field: &str| input.object.pointer(&format!("/spec/{field}")).cloned().unwrap_or(Value::Null);
+    let text = |pointer: &str| input.object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let spec = |field: &str| input.object.pointer(&format!("/spec/{field}")).unwrap_or(&Value::Null);
     Outline {
-        name: text("/metadata/name"),
-        created: text("/metadata/creationTimestamp"),
+        name: text("/metadata/name").into(),
+        origin: input.origin.clone(),
+        created: text("/metadata/creationTimestamp").to_owned(),
         mode: Option::deserialize(spec("mode")).unwrap_or_default(),
+        extends: Vec::deserialize(spec("extends")).unwrap_or_default(),
         claim: Option::deserialize(spec("namespaces")).unwrap_or_default(),
     }
 }
 
-/// Parses a profile.
+/// Parses the profile of this name.
 ///
 /// # Errors
 ///
 /// Every unknown field, and the first field of a wrong type.
-pub(super) fn parse(input: &ProfileInput) -> Result<Parsed, Vec<Problem>> {
-    let name = outline(input).name;
-    let mut report = Report::new(&input.origin, subject(&name));
+pub(super) fn parse(name: &str, input: &ProfileInput) -> Result<Parsed, Vec<Problem>> {
+    let mut report = Report::new(&input.origin, subject(name));
     for (field, expected) in [("apiVersion", GROUP_VERSION), ("kind", KIND)] {
         let value = input.object.get(field).and_then(Value::as_str).unwrap_or_default();
         if value != expected {
             report.at(field, format!("{value:?} is not supported, write {expected}"));
         }
     }
-    if !syntax::is_label_name(&name) {
+    if !syntax::is_label_name(name) {
         report.at("metadata.name", format!("{name:?} is not valid: {}", syntax::LABEL_NAME));
     }
-    let metadata = input.object.get("metadata").cloned().unwrap_or(Value::Null);
-    let _: Option<ObjectMeta> = decode(&metadata, "metadata", &mut report, |_| String::new());
+    let metadata = input.object.get("metadata").unwrap_or(&Value::Null);
+    let _: Option<ObjectMeta> = decode(metadata, "metadata", &mut report, |_| String::new());
     for field in input.object.as_object().into_iter().flat_map(Map::keys) {
         if !["apiVersion", "kind", "metadata", "spec", "status"].contains(&field.as_str()) {
             report.at(field, "unknown field; allowed here: apiVersion, kind, metadata, spec, status");
@@ -78,7 +79,9 @@ pub(super) fn parse(input: &ProfileInput) -> Result<Parsed, Vec<Problem>> {
     }
     let spec = decode(spec, "spec", &mut report, allowed_fields);
     match spec {
-        Some(spec) if report.is_clean() => Ok(Parsed { name, origin: input.origin.clone(), spec }),
+        Some(spec) if report.is_clean() => {
+            Ok(Parsed { name: name.to_owned(), origin: input.origin.clone(), spec })
+        }
         _ => Err(report.into_problems()),
     }
 }

@@ -1,22 +1,18 @@
-//! Files, encoded: variables with base64, what the manifest says of them, and the revision of it all.
+//! Files, encoded: variables with base64, and what the manifest says of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use init_sync::{Encoding, MANIFEST_VARIABLE, MAX_FILES, is_legal_variable};
 use sha2::{Digest, Sha256};
 
 use super::ProblemKind;
+use super::encode::{Encoded, Encodings};
 use super::files::Mount;
 use super::report::Report;
 use crate::admit::plan::Origin;
 use crate::api::{Delivery, Role};
 
-/// Compression is tried above this size; below it a file stays readable under its own name.
-const COMPRESS_ABOVE: usize = 16 * 1024;
-/// One variable holds at most this much base64: the kernel takes 128 KiB for a name and its value.
-const MAX_VALUE_BYTES: usize = 96 * 1024;
 /// The longest key of a Secret.
 const MAX_NAME_BYTES: usize = 253;
 /// `Auto` puts at most this much, none of it secret, into the pod.
@@ -27,14 +23,10 @@ const MAX_ENV_BYTES: usize = 256 * 1024;
 const MAX_SECRET_BYTES: usize = 1_000_000;
 /// All files of one profile, decoded: the init container holds them twice in its memory limit.
 const MAX_DECODED_BYTES: usize = 8 * 1024 * 1024;
-/// DEFLATE's middle: higher levels cost much and gain little.
-const COMPRESSION_LEVEL: u8 = 6;
 
 /// The files of a profile as they travel.
 #[derive(Debug)]
 pub(super) struct Payload {
-    /// First 16 hex digits of SHA-256 over paths, modes, contents.
-    pub(super) revision: String,
     pub(super) mounts: Vec<EncodedMount>,
 }
 
@@ -56,37 +48,45 @@ pub(super) struct EncodedMount {
 #[derive(Debug)]
 pub(super) struct EncodedFile {
     pub(super) entry: init_sync::File,
-    pub(super) values: Vec<String>,
+    content: Arc<Encoded>,
 }
 
 impl EncodedFile {
     fn encoded_bytes(&self) -> usize {
-        self.values.iter().map(String::len).sum()
+        self.content.values.iter().map(String::len).sum()
     }
 
     fn decoded_bytes(&self) -> usize {
         usize::try_from(self.entry.size).unwrap_or(usize::MAX)
     }
 
-    /// Names and values of the variables.
-    fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.entry.variables.iter().map(String::as_str).zip(self.values.iter().map(String::as_str))
+    /// The variables by name.
+    fn variables(&self) -> impl Iterator<Item = (&str, Value<'_>)> {
+        let value = |chunk| Value { content: &self.content, chunk };
+        self.entry.variables.iter().enumerate().map(move |(chunk, name)| (name.as_str(), value(chunk)))
+    }
+}
+
+/// The value of a variable: a chunk of a content, which may be another profile's as well.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Value<'p> {
+    pub(super) content: &'p Arc<Encoded>,
+    pub(super) chunk: usize,
+}
+
+impl<'p> Value<'p> {
+    pub(super) fn text(self) -> &'p str {
+        self.content.values.get(self.chunk).map(String::as_str).unwrap_or_default()
     }
 }
 
 impl Payload {
-    /// Makes what else is delivered a part of the revision: one name for everything that has to be there.
-    pub(super) fn revise(&mut self, content: &[u8]) {
-        let hash = Sha256::new().chain_update(&self.revision).chain_update(content);
-        self.revision = short_hex(&hash.finalize());
-    }
-
     fn files(&self) -> impl Iterator<Item = &EncodedFile> {
         self.mounts.iter().flat_map(|mount| &mount.files)
     }
 
     /// Every variable of the profile, once.
-    pub(super) fn variables(&self) -> Vec<(&str, &str)> {
+    pub(super) fn variables(&self) -> Vec<(&str, Value<'_>)> {
         distinct_variables(&self.mounts)
     }
 
@@ -182,19 +182,18 @@ impl Payload {
 /// The variables of some mounts, each once, in the order of the files.
 pub(super) fn distinct_variables<'m>(
     mounts: impl IntoIterator<Item = &'m EncodedMount>,
-) -> Vec<(&'m str, &'m str)> {
+) -> Vec<(&'m str, Value<'m>)> {
     let mut seen = BTreeSet::new();
     let files = mounts.into_iter().flat_map(|mount| &mount.files);
     files.flat_map(EncodedFile::variables).filter(|(name, _)| seen.insert(*name)).collect()
 }
 
-fn encoded_bytes(variables: &[(&str, &str)]) -> usize {
-    variables.iter().map(|(_, value)| value.len()).sum()
+fn encoded_bytes(variables: &[(&str, Value<'_>)]) -> usize {
+    variables.iter().map(|(_, value)| value.text().len()).sum()
 }
 
 /// Encodes the files of a profile.
-pub(super) fn encode(mounts: Vec<Mount<'_>>, report: &mut Report) -> Payload {
-    let revision = revision(&mounts);
+pub(super) fn encode(mounts: Vec<Mount<'_>>, encodings: &mut Encodings, report: &mut Report) -> Payload {
     let count: usize = mounts.iter().map(|mount| mount.files.len()).sum();
     if count > MAX_FILES {
         report.kind(
@@ -202,9 +201,9 @@ pub(super) fn encode(mounts: Vec<Mount<'_>>, report: &mut Report) -> Payload {
             "spec.files",
             format!("{count} files, at most {MAX_FILES} are possible; leave some out with items"),
         );
-        return Payload { revision, mounts: Vec::new() };
+        return Payload { mounts: Vec::new() };
     }
-    let mut names = Names::default();
+    let mut names = Names { encodings, taken: BTreeMap::new(), files: 0 };
     let encode_mount = |(index, mount): (usize, Mount<'_>)| {
         let directory = format!("m{index}");
         let encode_file =
@@ -219,36 +218,24 @@ pub(super) fn encode(mounts: Vec<Mount<'_>>, report: &mut Report) -> Payload {
             origin: mount.origin,
         }
     };
-    Payload { mounts: mounts.into_iter().enumerate().map(encode_mount).collect(), revision }
+    Payload { mounts: mounts.into_iter().enumerate().map(encode_mount).collect() }
 }
 
 /// Names of the variables, across all mounts. Equal files share one: a `krb5.conf` that drivers and executors find in
 /// different places travels once, under its own name.
-#[derive(Default)]
-struct Names {
+struct Names<'e> {
+    encodings: &'e mut Encodings,
     taken: BTreeMap<String, [u8; 32]>,
     files: usize,
 }
 
-impl Names {
+impl Names<'_> {
     fn encode(&mut self, directory: &str, path: &str, mode: u32, content: &[u8]) -> EncodedFile {
         let index = self.files;
         self.files += 1;
         let digest: [u8; 32] = Sha256::digest(content).into();
-        let compressed = (content.len() > COMPRESS_ABOVE)
-            .then(|| miniz_oxide::deflate::compress_to_vec(content, COMPRESSION_LEVEL))
-            .filter(|compressed| compressed.len() * 2 <= content.len());
-        let (encoding, bytes) = match &compressed {
-            Some(compressed) => (Encoding::Deflate, compressed.as_slice()),
-            None => (Encoding::Plain, content),
-        };
-        // A multiple of three bytes: each chunk is canonical base64 on its own.
-        let chunks: Vec<&[u8]> = bytes.chunks(MAX_VALUE_BYTES / 4 * 3).collect();
-        let values: Vec<String> = match chunks.as_slice() {
-            [] => vec![String::new()],
-            chunks => chunks.iter().map(|chunk| STANDARD.encode(chunk)).collect(),
-        };
-        let variables = match (encoding, values.len()) {
+        let encoded = self.encodings.of(digest, content);
+        let variables = match (encoded.encoding, encoded.values.len()) {
             (Encoding::Plain, 1) => vec![self.name(file_name(path), digest, index)],
             (_, 1) => vec![format!("f{index}")],
             (_, count) => (0..count).map(|chunk| format!("f{index}.{chunk}")).collect(),
@@ -258,10 +245,10 @@ impl Names {
             mode,
             size: content.len() as u64,
             digest,
-            encoding,
+            encoding: encoded.encoding,
             variables,
         };
-        EncodedFile { entry, values }
+        EncodedFile { entry, content: encoded }
     }
 
     /// The file's own name, where it can be a variable's on every API server and no other file has it.
@@ -285,32 +272,4 @@ fn is_derived(name: &str) -> bool {
 
 fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or_default()
-}
-
-fn revision(mounts: &[Mount<'_>]) -> String {
-    let mut hash = Sha256::new();
-    let mut part = |bytes: &[u8]| {
-        hash.update((bytes.len() as u64).to_be_bytes());
-        hash.update(bytes);
-    };
-    for mount in mounts {
-        part(mount.path.as_bytes());
-        part(if mount.single { b"file" } else { b"directory" });
-        part(&(mount.files.len() as u64).to_be_bytes());
-        for file in &mount.files {
-            part(file.path.as_bytes());
-            part(&file.mode.to_be_bytes());
-            part(file.content);
-        }
-    }
-    short_hex(&hash.finalize())
-}
-
-/// The first 16 hex digits of a digest.
-fn short_hex(digest: &[u8]) -> String {
-    use std::fmt::Write as _;
-    digest.iter().take(8).fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

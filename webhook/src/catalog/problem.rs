@@ -33,6 +33,16 @@ pub struct Problem {
     pub kind: ProblemKind,
 }
 
+impl Problem {
+    /// The field and what is wrong with it, for messages that name the document themselves.
+    pub(super) fn in_short(&self) -> String {
+        match self.path.as_str() {
+            "" => self.message.clone(),
+            path => format!("{path}: {}", self.message),
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = [self.origin.as_str(), self.subject.as_str(), self.path.as_str(), self.message.as_str()];

@@ -3,7 +3,7 @@
 use crate::api::names;
 
 /// Settings of the compiler; the same flags give them to `serve`, `inject` and `validate`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Image of the init container.
     pub init_image: String,

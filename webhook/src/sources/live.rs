@@ -1,6 +1,7 @@
 //! The catalog in use: whoever makes it stores it here, everybody else reads it here or waits for the next one.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
@@ -46,14 +47,27 @@ impl LiveCatalog {
         // begin to afterwards.
         let old = self.inner.catalog.swap(Arc::new(catalog));
         self.inner.stored.send_modify(|stored| *stored += 1);
-        self.retired(|retired| retired.push(old));
-        self.tidy();
+        self.retire(Some(old));
     }
 
-    /// Drops the catalogs of before that no request reads any more; at every look at the inputs, on the thread that
-    /// compiles. A request that is the last to let go of one would free it before it answers.
+    /// Drops what is not needed any more: revisions that are not recent, and catalogs of before that no request reads.
+    /// At every look at the inputs, on a thread that may take its time: a request that is the last to let go of a catalog
+    /// would free it before it answers.
     pub fn tidy(&self) {
-        self.retired(|retired| retired.retain(|old| Arc::strong_count(old) > 1));
+        let current = self.load_full();
+        let forgetful = current.forget(SystemTime::now()).map(Arc::new);
+        // A newer one that came meanwhile stays: compiling forgets as well.
+        let swapped = forgetful
+            .is_some_and(|next| Arc::ptr_eq(&self.inner.catalog.compare_and_swap(&current, next), &current));
+        self.retire(swapped.then_some(current));
+    }
+
+    /// Keeps a catalog of before as long as somebody else does.
+    fn retire(&self, old: Option<Arc<Catalog>>) {
+        self.retired(|retired| {
+            retired.extend(old);
+            retired.retain(|old| Arc::strong_count(old) > 1);
+        });
     }
 
     /// Locks what requests never touch.

@@ -72,6 +72,46 @@ fn of_two_equal_claims_the_older_serves_and_both_are_told() {
 }
 
 #[test]
+fn a_conflict_about_many_namespaces_is_told_once() {
+    let mut world = World::default();
+    for index in 0..5 {
+        world = world.namespace(&format!("n{index}"), &ON, &[]);
+    }
+    let problems = world
+        .profile("two", "namespaces: {selector: {}}")
+        .profile("one", "namespaces: {selector: {}}")
+        .problems();
+    assert_eq!(
+        problems,
+        [
+            "one.yaml: SparkProfile one: spec.namespaces: namespaces n0, n1, n2 and 2 more are claimed equally by SparkProfile two; leave them out of one of the two",
+            "two.yaml: SparkProfile two: spec.namespaces: namespaces n0, n1, n2 and 2 more are claimed equally by SparkProfile one, which keeps serving them; leave them out of one of the two",
+        ]
+    );
+}
+
+#[test]
+fn selectors_are_found_by_whichever_label_they_ask_for() {
+    let selector = |labels: &str| format!("namespaces: {{selector: {{matchLabels: {{{labels}}}}}}}");
+    let catalog = World::default()
+        .profile("etl", &selector("kind: spark, team: etl"))
+        .profile("ml", &selector("kind: spark, team: ml"))
+        .profile(
+            "rest",
+            "namespaces: {selector: {matchExpressions: [{key: kind, operator: NotIn, values: [spark]}]}}",
+        )
+        .profile("all", "namespaces: {selector: {}}")
+        .namespace("n-etl", &[("kind", "spark"), ("team", "etl")], &[])
+        .namespace("n-ml", &[("kind", "spark"), ("team", "ml")], &[])
+        .namespace("n-other", &[("kind", "flink"), ("team", "ml")], &[])
+        .namespace("n-none", &[("kind", "spark")], &[])
+        .catalog();
+    for (namespace, profile) in [("n-etl", "etl"), ("n-ml", "ml"), ("n-other", "rest"), ("n-none", "all")] {
+        assert_eq!(catalog.profile_of(namespace), Some(profile), "{namespace}");
+    }
+}
+
+#[test]
 fn overlap_in_a_namespace_that_does_not_exist_is_no_conflict() {
     let problems = World::default()
         .profile("one", "namespaces: {names: [nowhere]}")

@@ -61,6 +61,34 @@ fn the_mode_in_which_it_served_stays() {
 }
 
 #[test]
+fn a_profile_that_says_it_refuses_nothing_refuses_nothing_whatever_else_is_wrong() {
+    for (mode, outcome) in [("Audit", Outcome::Audited), ("Off", Outcome::Skipped)] {
+        let mode = format!("mode: '{mode}'");
+        let worlds = [
+            // Its own, while what it extends is broken; and that of what it extends, which is broken itself.
+            world().profile("base", "nonsense: 1").spec(&format!("{{{mode}, extends: [base]}}")),
+            world().profile("base", &format!("{{{mode}, nonsense: 1}}")).spec("extends: [base]"),
+            world()
+                .profile("first", "mode: Enforce")
+                .profile("base", &format!("{{extends: [first], {mode}}}"))
+                .spec("extends: [first, base, gone]"),
+        ];
+        for broken in worlds {
+            assert_eq!(
+                admit(&broken.compile(None), TEAM, &driver()).answer.record.outcome,
+                outcome,
+                "{mode}"
+            );
+            // Also where an older plan would still serve.
+            let after = broken.compile(Some(&good().catalog()));
+            assert_eq!(admit(&after, TEAM, &driver()).answer.record.outcome, outcome, "{mode}");
+        }
+    }
+    let circle = world().profile("base", "extends: [team-a]").spec("extends: [base]");
+    assert!(!admit(&circle.compile(None), TEAM, &driver()).allowed);
+}
+
+#[test]
 fn a_missing_source_of_one_profile_leaves_the_others_plans_fresh() {
     let on = [("spark-injector.io/inject", "enabled")];
     let two = |spec: &str, value: &str| {

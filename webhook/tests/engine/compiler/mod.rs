@@ -4,6 +4,7 @@ mod claims;
 mod composition;
 mod delivery;
 mod errors;
+mod incremental;
 mod isolation;
 mod limits;
 mod payload;
