@@ -50,11 +50,12 @@ pub(crate) enum Suite {
     InitSync,
     Catalog,
     Burst,
+    Cluster,
 }
 
 impl Suite {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Handler, Self::Server, Self::InitSync, Self::Catalog, Self::Burst];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Handler, Self::Server, Self::InitSync, Self::Catalog, Self::Burst, Self::Cluster];
 }
 
 /// Parts of a measurement that need a process of their own.

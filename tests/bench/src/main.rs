@@ -7,6 +7,7 @@
 //! | `init_sync` | the built `init-sync` against a shell, a Java class and an empty process |
 //! | `catalog` | many namespaces, large profiles |
 //! | `burst` | many jobs at once through the real API server |
+//! | `cluster` | many namespaces and profiles of a real API server: start, delivery, effect of a change |
 //! | `measure`, `report`, `picture` | clocks and statistics; table and list; drawing |
 //! | `fixtures`, `load`, `process` | inputs; the load client; servers as child processes |
 //!
@@ -28,6 +29,7 @@
 mod args;
 mod burst;
 mod catalog;
+mod cluster;
 mod constant;
 mod fixtures;
 mod handler;
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
             Suite::InitSync => init_sync::run(&bench, &progress, &mut report),
             Suite::Catalog => catalog::run(&bench, &progress, &mut report),
             Suite::Burst => burst::run(&bench, &progress, &mut report),
+            Suite::Cluster => cluster::run(&bench, &progress, &mut report),
         }
     }
     print!("{}", report.table());
