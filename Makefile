@@ -50,6 +50,15 @@ unit: ## Unit, property and golden tests that need no API server
 acceptance: build ## Tests against a real API server and real Spark
 	cargo test --locked -p acceptance
 
+.PHONY: images
+images: build ## Both images as OCI archives in target/images, without a daemon
+	manifests/images.py
+
+.PHONY: chaos
+chaos: build ## Faults and load on a real API server, about an hour (ARGS=--soak=5 for less); writes docs/chaos/DATE.md
+	@mkdir -p docs/chaos
+	cargo run --locked -p acceptance --bin chaos -- --report docs/chaos/$$(date +%F).md $(ARGS)
+
 .PHONY: lint
 lint: setup ## Format and lints
 	cargo fmt --all --check
