@@ -16,5 +16,6 @@ pub mod args;
 pub mod catalog;
 pub mod cli;
 pub mod cluster;
+pub mod deliver;
 pub mod server;
 pub mod sources;

@@ -40,6 +40,8 @@ fn the_roles_hold_no_more_than_is_needed() {
     let own = [
         "/configmaps,secrets: get,list,watch",
         "/secrets spark-injector-tls: update,patch",
+        "/configmaps: create",
+        "/configmaps spark-injector-ledger: patch",
         "coordination.k8s.io/leases: create",
         "coordination.k8s.io/leases spark-injector: get,update,patch",
     ];

@@ -67,7 +67,12 @@ impl SecretBody {
 
     /// The complete object for a namespace. Nothing is copied but by writing it.
     pub fn in_namespace<'s>(&'s self, namespace: &'s str) -> impl Serialize + 's {
-        InNamespace { body: self, namespace }
+        InNamespace { body: self, namespace: Some(namespace) }
+    }
+
+    /// The object without a namespace, for requests that have it in their path: the same bytes for every namespace.
+    pub fn anywhere(&self) -> impl Serialize + '_ {
+        InNamespace { body: self, namespace: None }
     }
 }
 
@@ -133,7 +138,7 @@ impl<'s> PullSecret<'s> {
 /// A Secret as the API server takes it.
 struct InNamespace<'s> {
     body: &'s SecretBody,
-    namespace: &'s str,
+    namespace: Option<&'s str>,
 }
 
 impl Serialize for InNamespace<'_> {
@@ -142,11 +147,12 @@ impl Serialize for InNamespace<'_> {
         let mut map = serializer.serialize_map(Some(6))?;
         map.serialize_entry("apiVersion", "v1")?;
         map.serialize_entry("kind", "Secret")?;
-        let metadata = json!({
-            "name": name,
-            "namespace": self.namespace,
-            "labels": { names::MANAGED_BY_LABEL: names::DEFAULT_NAMESPACE, names::PROFILE_LABEL: profile },
-        });
+        let labels =
+            json!({ names::MANAGED_BY_LABEL: names::DEFAULT_NAMESPACE, names::PROFILE_LABEL: profile });
+        let metadata = match self.namespace {
+            Some(namespace) => json!({ "name": name, "namespace": namespace, "labels": labels }),
+            None => json!({ "name": name, "labels": labels }),
+        };
         map.serialize_entry("metadata", &metadata)?;
         map.serialize_entry("type", kind)?;
         map.serialize_entry("immutable", &true)?;

@@ -1,7 +1,7 @@
 //! Which replica may write: an election by a `coordination.k8s.io` Lease in the injector's own namespace. Serving needs
 //! no leader.
 //!
-//! Our own code because the crates for it compare the clocks of different machines; [`candidate`] does not.
+//! Our own code because the crates for it compare the clocks of different machines; `candidate` does not.
 
 mod candidate;
 mod store;
@@ -20,7 +20,7 @@ use candidate::{Candidate, Move};
 use store::{Store, Trouble};
 
 /// Name of the lease, and of what else the writers share.
-pub const NAME: &str = "spark-injector-writer";
+pub const NAME: &str = "spark-injector";
 
 /// The times of an election.
 #[derive(Clone, Copy, Debug)]

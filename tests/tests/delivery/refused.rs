@@ -1,0 +1,106 @@
+//! A namespace that takes nothing is named, and holds nobody back.
+
+use acceptance::client::secret;
+use acceptance::process::wait_until;
+use serde_json::{Value, json};
+
+use crate::world::{WITHIN, World, delivered, names};
+
+fn quota(namespace: &str, secrets: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "tight", "namespace": namespace},
+           "spec": {"hard": {"count/secrets": secrets}}})
+}
+
+#[test]
+fn a_full_quota_is_named_and_the_others_get_theirs() {
+    let world = World::new("refused");
+    let teams = names("refused-team", 12);
+    for team in &teams {
+        world.team(team);
+    }
+    let tight = &teams[4];
+    world.api.apply(&quota(tight, "0"));
+    let counted = wait_until(WITHIN, || {
+        let extra = secret(tight, "probe", &[]);
+        (world.api.dry_run(&extra).status == 403).then_some(())
+    });
+    assert!(counted.is_some(), "the quota is not in effect");
+
+    world.keytab("1");
+    world.profile("refused", &teams, &json!({}));
+    let _replica = world.replica();
+    let status = world.until("refused", "DeliveryFailed");
+    assert_eq!(delivered(&status)["status"], "False");
+    // Pods are given the revision all the same.
+    assert!(status["deliveredRevision"].is_string(), "{status:#}");
+    assert_eq!(status["namespaces"]["delivered"], teams.len() - 1);
+    assert_eq!(status["namespaces"]["failed"], 1);
+    let failed = &status["failedNamespaces"][0];
+    assert_eq!((&failed["name"], &failed["reason"]), (&json!(tight), &json!("QuotaExceeded")));
+    let message = failed["message"].as_str().expect("a message");
+    assert!(message.contains("limited: count/secrets=0") && message.contains("raise the quota"), "{message}");
+    for team in teams.iter().filter(|team| *team != tight) {
+        assert_eq!(world.secrets(team).len(), 1, "{team}");
+    }
+    let told = wait_until(WITHIN, || {
+        let notes = world.events("refused", "DeliveryFailed");
+        notes.iter().any(|note| note.contains(tight.as_str())).then_some(notes.len())
+    });
+    assert_eq!(told, Some(1), "one Event on the profile");
+
+    // The quota is raised: it gets its Secret without anybody doing anything.
+    world.api.apply(&quota(tight, "1"));
+    world.until_secrets(tight, 1);
+    let status = world.until("refused", "Delivered");
+    assert_eq!(status["failedNamespaces"], Value::Null);
+
+    // Now the quota is full *with* our Secret. Asking whether it is there must neither fail nor count.
+    let used = || world.api.read(&quota(tight, "1")).expect(200)["status"]["used"]["count/secrets"].clone();
+    let full = wait_until(WITHIN, || (used() == "1").then_some(()));
+    assert!(full.is_some(), "used: {}", used());
+    world.keytab("2");
+    // A second revision does not fit, the first one stays.
+    let status = world.until("refused", "DeliveryFailed");
+    assert_eq!(status["failedNamespaces"][0]["name"], json!(tight));
+    world.keytab("1");
+    let status = world.until("refused", "Delivered");
+    assert_eq!(status["namespaces"]["delivered"], teams.len());
+}
+
+#[test]
+fn a_namespace_that_ends_is_no_failure() {
+    let world = World::new("ending");
+    let teams = names("ending-team", 3);
+    for team in &teams {
+        world.team(team);
+    }
+    // Something keeps it from ending, as a finalizer of somebody does.
+    let mut held = secret(&teams[1], "held", &[]);
+    held["metadata"]["finalizers"] = json!(["example.com/held"]);
+    world.api.create(&held).expect(201);
+    world.api.delete(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": teams[1]}}));
+    // One that nobody told the injector to be gone.
+    world.label("ending-gone", true);
+
+    world.keytab("1");
+    let mut covered = teams.clone();
+    covered.push("ending-gone".to_owned());
+    world.profile("ending", &covered, &json!({}));
+    let _replica = world.replica();
+    let status = world.until("ending", "Delivered");
+    assert_eq!(status["namespaces"]["delivered"], 2, "{status:#}");
+    assert_eq!(status["namespaces"]["failed"], 0, "{status:#}");
+    assert!(world.events("ending", "DeliveryFailed").is_empty());
+
+    world.forget("ending-gone");
+    let struck = wait_until(WITHIN, || {
+        let ledger = world.ledger();
+        (!ledger["ending"]["namespaces"].to_string().contains("ending-gone")).then_some(())
+    });
+    assert!(struck.is_some(), "{:?}", world.ledger());
+    world.api.patch(
+        &format!("/api/v1/namespaces/{}/secrets/held", teams[1]),
+        "application/merge-patch+json",
+        &json!({"metadata": {"finalizers": null}}),
+    );
+}

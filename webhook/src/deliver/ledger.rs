@@ -1,0 +1,86 @@
+//! What may lie in the namespaces of teams. The injector cannot list Secrets there, so it writes down what it makes
+//! *before* it makes it, and strikes it out *after* it was deleted: an entry too many costs one DELETE, an entry too few
+//! would be a keytab that nobody ever removes. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::wishes::{Wish, Wishes};
+
+/// All entries, by profile.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Ledger {
+    pub(super) entries: BTreeMap<String, Entry>,
+}
+
+/// What one profile has delivered: any of these Secrets may be in any of these namespaces.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub(super) struct Entry {
+    /// Secrets by name, and since when nothing refers to them any more.
+    pub(super) secrets: BTreeMap<String, Option<Timestamp>>,
+    pub(super) namespaces: BTreeSet<String>,
+}
+
+impl Ledger {
+    /// Writes down what is about to be made, and dates what is no longer wanted. `is_open` tells profiles of which it is
+    /// not known what they want: theirs stays as it is.
+    pub(super) fn prepare(&mut self, wishes: &Wishes, is_open: impl Fn(&str) -> bool, now: Timestamp) {
+        for (profile, wish) in wishes.iter() {
+            if wish.namespaces.is_empty() && !self.entries.contains_key(profile) {
+                continue;
+            }
+            let entry = self.entries.entry(profile.to_owned()).or_default();
+            for name in wish.names() {
+                entry.secrets.insert(name.to_owned(), None);
+            }
+            entry.namespaces.extend(wish.namespaces.iter().cloned());
+        }
+        for (profile, entry) in &mut self.entries {
+            let wish = wishes.get(profile);
+            if wish.is_none() && is_open(profile) {
+                continue;
+            }
+            let wanted: BTreeSet<&str> = wish.into_iter().flat_map(Wish::names).collect();
+            for (name, since) in &mut entry.secrets {
+                if !wanted.contains(name.as_str()) {
+                    since.get_or_insert(now);
+                }
+            }
+        }
+    }
+
+    /// Strikes out profiles that have nothing anywhere.
+    pub(super) fn tidy(&mut self, wishes: &Wishes) {
+        self.entries.retain(|profile, entry| {
+            wishes.get(profile).is_some() || !(entry.namespaces.is_empty() || entry.secrets.is_empty())
+        });
+    }
+}
+
+impl Entry {
+    /// Names of the Secrets that nothing has referred to for so long.
+    pub(super) fn expired(&self, keep: Duration, now: Timestamp) -> Vec<String> {
+        let is_old = |since: &Timestamp| {
+            let age = now.duration_since(*since);
+            // A clock that was set back makes nothing older.
+            !age.is_negative() && age.unsigned_abs() >= keep
+        };
+        let old = self.secrets.iter().filter(|(_, since)| since.as_ref().is_some_and(is_old));
+        old.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The revisions that nothing refers to any more, and since when.
+    pub(super) fn superseded(&self) -> BTreeMap<&str, Timestamp> {
+        let mut superseded = BTreeMap::new();
+        for (name, since) in &self.secrets {
+            // Every name ends with its revision.
+            if let (Some(revision), Some(since)) = (name.rsplit('-').next(), since) {
+                superseded.insert(revision, *since);
+            }
+        }
+        superseded
+    }
+}
