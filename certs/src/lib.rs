@@ -16,6 +16,7 @@
 mod authority;
 mod bundle;
 mod certificate;
+mod client;
 mod error;
 mod key;
 mod leaf;
@@ -29,6 +30,7 @@ mod stored;
 pub use authority::Authority;
 pub use bundle::Bundle;
 pub use certificate::Certificate;
+pub use client::{ClientAuthorities, ClientBundle, client_names};
 pub use error::Error;
 pub use leaf::Leaf;
 pub use pair::{Credentials, Pair, Protocols};

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -16,7 +16,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::time::ASN1Time;
 
-use crate::Error;
+use crate::{ClientAuthorities, Error};
 
 /// A chain of certificates and a key are some kilobytes; a path that leads elsewhere must not fill the memory.
 const FILE_LIMIT: u64 = 1024 * 1024;
@@ -40,12 +40,14 @@ pub struct Pair {
     pub key: PathBuf,
     /// Offered protocol versions.
     pub protocols: Protocols,
+    /// Which client certificates are taken; without it nobody is asked for one.
+    pub clients: Option<Arc<ClientAuthorities>>,
 }
 
 /// Credentials that can be served now.
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    /// The server's TLS configuration: ring, ALPN `http/1.1` alone, no client authentication.
+    /// The server's TLS configuration: ring, ALPN `http/1.1` alone, no resumption.
     pub config: Arc<ServerConfig>,
     /// First moment of the leaf.
     pub not_before: SystemTime,
@@ -143,13 +145,20 @@ impl Pair {
             Protocols::Tls13 => &[&rustls::version::TLS13],
             Protocols::Tls12And13 => &[&rustls::version::TLS13, &rustls::version::TLS12],
         };
-        let mut config = ServerConfig::builder_with_provider(provider)
+        let builder = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
-            .map_err(Error::Setup)?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(Always(Arc::new(certified))));
+            .map_err(Error::Setup)?;
+        let builder = match &self.clients {
+            Some(clients) => builder.with_client_cert_verifier(Arc::<ClientAuthorities>::clone(clients)),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(Always(Arc::new(certified))));
         // The API server speaks HTTP/1.1 to a Service; without h2 there is no attack surface of h2.
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // The API server never resumes a session, so that a ticket is work for nothing; and whoever resumed one would
+        // not be verified against another bundle of authorities.
+        config.send_tls13_tickets = 0;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(config)
     }
 }
@@ -164,7 +173,7 @@ impl ResolvesServerCert for Always {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let failed = |reason| Error::Read { path: path.to_owned(), reason };
     let mut contents = Vec::new();
     let file = File::open(path).map_err(failed)?;
@@ -178,7 +187,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
     Ok(contents)
 }
 
-fn content(path: &Path, problem: &'static str) -> Error {
+pub(crate) fn content(path: &Path, problem: &'static str) -> Error {
     Error::Content { path: path.to_owned(), problem }
 }
 
@@ -216,6 +225,7 @@ pub(crate) mod tests {
             certificate: directory.join("tls.crt"),
             key: directory.join("tls.key"),
             protocols: Protocols::Tls13,
+            clients: None,
         };
         std::fs::write(&pair.certificate, certificate.pem()).unwrap();
         std::fs::write(&pair.key, key.serialize_pem()).unwrap();

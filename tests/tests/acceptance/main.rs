@@ -6,6 +6,7 @@
 //! | [`pods`] | that the API server stores what `inject` prints |
 //! | [`denials`], [`untouched`] | who is refused, with which sentence, and who is left alone |
 //! | [`forged`] | that a made-up review gains nothing, whichever entry it is posted to |
+//! | [`identity`] | that an API server which proves who it is, and nobody else, is given what is secret |
 //! | [`isolation`] | that every pod of an isolated namespace stays on its nodes, whoever makes it |
 //! | [`others`], [`scheduling`] | life beside in-tree plugins and other webhooks |
 //! | [`answers`] | what the API server makes of each kind of answer |
@@ -30,6 +31,7 @@ mod forged;
 mod golden;
 mod golden_files;
 mod hostile;
+mod identity;
 mod isolation;
 mod lease;
 mod others;

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use cluster::ClusterArgs;
-pub use serve::{DrainArgs, LimitArgs, ServeArgs, TlsArgs, TlsVersion};
+pub use serve::{ClientArgs, DrainArgs, LimitArgs, ServeArgs, TlsArgs, TlsVersion};
 
 use crate::api::names;
 use crate::catalog::Settings;
@@ -96,6 +96,9 @@ pub struct CompileArgs {
     /// Memory of the init container, as request and limit
     #[arg(long, value_name = "QUANTITY", env = "SPARK_INJECTOR_INIT_MEMORY", default_value_t = Settings::default().init_memory)]
     init_memory: String,
+    /// Whether callers prove that they are the API server; no flag, it follows from those of `serve`.
+    #[arg(skip)]
+    pub client_authentication: bool,
 }
 
 /// The shared flags as the program needs them.
@@ -135,6 +138,7 @@ impl CompileArgs {
             init_image,
             init_cpu,
             init_memory,
+            client_authentication,
         } = self;
         let namespace = own_namespace.filter(|name| !name.is_empty()).or(namespace);
         let settings = Settings {
@@ -144,7 +148,7 @@ impl CompileArgs {
             namespace: namespace.unwrap_or_else(|| names::DEFAULT_NAMESPACE.to_owned()),
             source_namespaces: source_namespace,
             default_priority_class: default_priority_class.filter(|name| !name.is_empty()),
-            client_authentication: false,
+            client_authentication,
             switch_after_delivery: false,
         };
         (settings, files_root)

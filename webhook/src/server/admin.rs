@@ -11,9 +11,11 @@ use axum::http::{Request, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use hyper::body::Incoming;
+use rustls::pki_types::CertificateDer;
 use tower_service::Service as _;
 
 use super::App;
+use super::clients::Certificate;
 use super::connections::Handler;
 
 /// The routes of the plain port.
@@ -34,7 +36,12 @@ impl Admin {
 impl Handler for Admin {
     type Body = Body;
 
-    async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+    /// Everybody may ask, and nothing is asked of them.
+    fn certificate(&self, _: Option<&[CertificateDer<'_>]>) -> Certificate {
+        Certificate::Good
+    }
+
+    async fn handle(&self, request: Request<Incoming>, _: Certificate) -> Response<Body> {
         // A router is always ready, and cannot fail.
         let Ok(response) = self.0.clone().call(request).await;
         response

@@ -16,6 +16,7 @@ use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -23,6 +24,7 @@ use tokio::task::{self, AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::activity::{Activity, Clock, Deadlines, Phase, Watched};
+use super::clients::Certificate;
 use super::drain::Stop;
 use super::limits::Limits;
 use super::metrics::{Ended, PortMetrics};
@@ -42,8 +44,15 @@ pub(super) trait Handler: Clone + Send + Sync + 'static {
     /// The body of its answers.
     type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
 
-    /// Answers one request.
-    fn handle(&self, request: Request<Incoming>) -> impl Future<Output = Response<Self::Body>> + Send;
+    /// Judges what a client showed in its handshake.
+    fn certificate(&self, chain: Option<&[CertificateDer<'_>]>) -> Certificate;
+
+    /// Answers one request of a client.
+    fn handle(
+        &self,
+        request: Request<Incoming>,
+        certificate: Certificate,
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
 }
 
 /// A socket that is about to be served.
@@ -135,7 +144,11 @@ impl Connections {
         drop(stream.set_nodelay(true));
         let activity = Arc::new(Activity::new(Arc::clone(&self.clock), &self.deadlines, self.accepted));
         self.accepted += 1;
-        let session = Session { activity: Arc::clone(&activity), handler: handler.clone() };
+        let session = Session {
+            activity: Arc::clone(&activity),
+            handler: handler.clone(),
+            certificate: Certificate::Missing,
+        };
         let http = Arc::clone(&self.http);
         let task = match tls {
             Some(tls) => self.tasks.spawn(secured(tls.accept(stream), http, session, self.metrics.clone())),
@@ -223,16 +236,20 @@ impl Connections {
 struct Session<H> {
     activity: Arc<Activity>,
     handler: H,
+    certificate: Certificate,
 }
 
 async fn secured<H: Handler>(
     handshake: tokio_rustls::Accept<TcpStream>,
     http: Arc<http1::Builder>,
-    session: Session<H>,
+    mut session: Session<H>,
     metrics: PortMetrics,
 ) {
     match handshake.await {
-        Ok(stream) => session.serve(stream, http).await,
+        Ok(stream) => {
+            session.certificate = session.handler.certificate(stream.get_ref().1.peer_certificates());
+            session.serve(stream, http).await;
+        }
         Err(error) => {
             metrics.ended(Ended::Handshake);
             tracing::debug!(%error, "no TLS connection");
@@ -256,7 +273,7 @@ impl<H: Handler> Session<H> {
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<H::Body>, Infallible> {
         self.activity.begin(Phase::Request);
-        let mut response = self.handler.handle(request).await;
+        let mut response = self.handler.handle(request, self.certificate).await;
         if response.status().is_success() {
             self.activity.know();
         }

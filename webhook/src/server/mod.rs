@@ -6,6 +6,7 @@
 mod activity;
 mod admin;
 mod body;
+mod clients;
 mod connections;
 mod drain;
 mod limits;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+pub use clients::{Clients, Names, Token};
 pub use drain::{DrainTimes, Stop};
 pub use limits::Limits;
 pub use tls::Tls;
@@ -44,6 +46,8 @@ pub struct Serving {
     pub metrics: Arc<Metrics>,
     /// What the review port shows in handshakes.
     pub tls: Tls,
+    /// What callers of the review port have to prove.
+    pub clients: Clients,
     /// What callers may take.
     pub limits: Limits,
     /// How it ends.
@@ -54,6 +58,7 @@ pub struct Serving {
 struct App {
     catalog: LiveCatalog,
     metrics: Arc<Metrics>,
+    clients: Clients,
     limits: Limits,
     drain: Drain,
     budget: Budget,
@@ -101,7 +106,7 @@ impl Bound {
     ///
     /// When a socket cannot be served at all. Trouble of one connection ends that connection.
     pub async fn serve(self, serving: Serving, stop: watch::Receiver<Stop>) -> io::Result<()> {
-        let Serving { catalog, metrics, tls, limits, drain } = serving;
+        let Serving { catalog, metrics, tls, clients, limits, drain } = serving;
         let port = |name, listener, tls| {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             Ok::<_, io::Error>(Port { listener, tls, limits, metrics: metrics.port(name) })
@@ -110,7 +115,7 @@ impl Bound {
         let budget = Budget::new(limits.bodies);
         let drain = Drain::new(drain);
         let reviewer = crate::admit::review;
-        let app = Arc::new(App { catalog, metrics, limits, drain, budget, reviewer });
+        let app = Arc::new(App { catalog, metrics, clients, limits, drain, budget, reviewer });
         app.serve(review, admin, stop).await;
         Ok(())
     }
@@ -141,7 +146,8 @@ impl App {
         let limits = Limits::default();
         let drain = Drain::new(DrainTimes::default());
         let budget = Budget::new(limits.bodies);
-        Self { catalog, metrics: Arc::default(), limits, drain, budget, reviewer }
+        let (metrics, clients) = (Arc::default(), Clients::default());
+        Self { catalog, metrics, clients, limits, drain, budget, reviewer }
     }
 }
 

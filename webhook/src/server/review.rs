@@ -8,9 +8,11 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
+use rustls::pki_types::CertificateDer;
 use tokio::time::{Instant, timeout_at};
 
 use super::body::{self, BODY_LIMIT, Refusal};
+use super::clients::{Certificate, Stranger};
 use super::connections::Handler;
 use super::record;
 use super::{App, Reviewer};
@@ -25,10 +27,14 @@ const PATIENCE: Duration = Duration::from_millis(500);
 impl Handler for Arc<App> {
     type Body = Full<Bytes>;
 
-    async fn handle(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    fn certificate(&self, chain: Option<&[CertificateDer<'_>]>) -> Certificate {
+        self.clients.certificate(chain)
+    }
+
+    async fn handle(&self, request: Request<Incoming>, certificate: Certificate) -> Response<Full<Bytes>> {
         let mut response = match (request.uri().path(), request.method()) {
-            ("/mutate", &Method::POST) => review(self, request, self.reviewer).await,
-            ("/isolate", &Method::POST) => review(self, request, crate::admit::isolate).await,
+            ("/mutate", &Method::POST) => review(self, request, certificate, self.reviewer).await,
+            ("/isolate", &Method::POST) => review(self, request, certificate, crate::admit::isolate).await,
             ("/mutate" | "/isolate", _) => {
                 let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "reviews are posted\n");
                 response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
@@ -43,11 +49,22 @@ impl Handler for Arc<App> {
     }
 }
 
-async fn review(app: &App, request: Request<Incoming>, reviewer: Reviewer) -> Response<Full<Bytes>> {
+async fn review(
+    app: &App,
+    request: Request<Incoming>,
+    certificate: Certificate,
+    reviewer: Reviewer,
+) -> Response<Full<Bytes>> {
     let started = Instant::now();
     let _running = app.drain.enter();
     let _counted = app.metrics.enter();
-    let answer = answer(app, request, reviewer, started).await;
+    let answer = match app.clients.admit(certificate, request.headers()) {
+        Ok(()) => answer(app, request, reviewer, started).await,
+        Err(Stranger { status, reason, message }) => {
+            app.metrics.stranger(reason);
+            refuse(status, reason, message)
+        }
+    };
     record::emit(&app.metrics, &answer.record, started.elapsed());
     respond(answer)
 }

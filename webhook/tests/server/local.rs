@@ -6,8 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use spark_injector::catalog::{Catalog, Settings};
-use spark_injector::server::metrics::Metrics;
-use spark_injector::server::{Bound, DrainTimes, Limits, Serving, Stop, Tls};
+use spark_injector::server::{Bound, Clients, DrainTimes, Limits, Serving, Stop, Tls};
 use spark_injector::sources::directory::Directory;
 use spark_injector::sources::live::LiveCatalog;
 use spark_injector_certs::{Pair, Protocols};
@@ -42,6 +41,7 @@ impl Local {
             certificate: folder.path().join("tls.crt"),
             key: folder.path().join("tls.key"),
             protocols: Protocols::Tls13,
+            clients: None,
         };
         let tls = Tls::new(pair.load(SystemTime::now()).unwrap().config);
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -50,8 +50,14 @@ impl Local {
         let catalog = LiveCatalog::default();
         let (stop, stopped) = watch::channel(Stop::Serve);
         let drain = DrainTimes::default();
-        let serving =
-            Serving { catalog: catalog.clone(), metrics: Arc::new(Metrics::new()), tls, limits, drain };
+        let serving = Serving {
+            catalog: catalog.clone(),
+            metrics: Arc::default(),
+            tls,
+            clients: Clients::default(),
+            limits,
+            drain,
+        };
         let thread = std::thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

@@ -266,6 +266,37 @@ fn draining_is_announced_and_ends_when_it_is_quiet() {
 }
 
 #[test]
+fn callers_without_the_token_are_refused_before_they_have_sent_a_body() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    fs::write(&file, "s3cr3t\n").unwrap();
+    let server = Server::start(&["--client-token-file", file.to_str().unwrap()]);
+    let head =
+        "POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9000\r\n\r\n";
+    let mut stranger = server.connect();
+    stranger.0.write_all(head.as_bytes()).unwrap();
+    let response = read_response(&mut stranger.0).unwrap();
+    assert_eq!((response.status, response.header("connection")), (401, Some("close")));
+    assert!(String::from_utf8(response.body).unwrap().contains("--client-token-file"));
+    let ask = |token: &str| {
+        let head = "POST /mutate HTTP/1.1\r\nContent-Type: application/json\r\nAuthorization: Bearer ";
+        server.connect().send(&format!("{head}{token}"), &review("u")).status
+    };
+    assert_eq!((ask("s3cr3t"), ask("s3cr3t2"), ask("")), (200, 401, 401));
+    fs::write(&file, "").unwrap();
+    server.wait_for_log("the old one stays");
+    fs::write(&file, "another").unwrap();
+    server.wait_for_log("another client token is expected");
+    assert_eq!((ask("s3cr3t"), ask("another")), (401, 200));
+    let (_, metrics) = server.get("/metrics");
+    assert!(metrics.contains("client_authentication_failures_total{reason=\"client_token\"} 4"), "{metrics}");
+    server.signal("-KILL");
+    for line in &server.logs {
+        assert!(!line.contains("s3cr3t") && !line.contains("another\""), "{line}");
+    }
+}
+
+#[test]
 fn a_second_signal_ends_it_at_once() {
     let mut server = Server::start(&[]);
     server.signal("-TERM");

@@ -1,5 +1,6 @@
 //! Flags of `serve`.
 
+mod clients;
 mod drain;
 mod limits;
 mod tls;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+pub use clients::ClientArgs;
 pub use drain::DrainArgs;
 pub use limits::LimitArgs;
 pub use tls::{TlsArgs, TlsVersion};
@@ -41,6 +43,9 @@ pub struct ServeArgs {
     /// What the review port proves itself with.
     #[command(flatten)]
     pub tls: TlsArgs,
+    /// What callers of the review port have to prove.
+    #[command(flatten)]
+    pub clients: ClientArgs,
     /// How it ends.
     #[command(flatten)]
     pub drain: DrainArgs,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use spark_injector_certs::{Event, Pair, Protocols, Reloader};
+use spark_injector_certs::{ClientAuthorities, Event, Pair, Protocols, Reloader};
 
 use crate::args::{TlsArgs, TlsVersion};
 use crate::cli::exit::Failure;
@@ -20,13 +20,17 @@ pub(super) struct Files {
 
 impl Files {
     /// Loads the pair for the first time.
-    pub(super) fn start(args: TlsArgs, metrics: &Metrics) -> Result<Self, Failure> {
+    pub(super) fn start(
+        args: TlsArgs,
+        clients: Option<Arc<ClientAuthorities>>,
+        metrics: &Metrics,
+    ) -> Result<Self, Failure> {
         let TlsArgs { tls_cert, tls_key, tls_min, tls_poll } = args;
         let protocols = match tls_min {
             TlsVersion::V1_2 => Protocols::Tls12And13,
             TlsVersion::V1_3 => Protocols::Tls13,
         };
-        let pair = Pair { certificate: tls_cert, key: tls_key, protocols };
+        let pair = Pair { certificate: tls_cert, key: tls_key, protocols, clients };
         let (reloader, credentials) =
             Reloader::start(pair, SystemTime::now()).map_err(|error| Failure::Unusable(error.to_string()))?;
         metrics.certificate_in_use(credentials.not_after);

@@ -1,5 +1,6 @@
 //! `serve`: starts the server, keeps profiles and certificate up to date, and tells it when to end.
 
+mod clients;
 mod credentials;
 mod inputs;
 mod logging;
@@ -14,16 +15,20 @@ use crate::args::{DrainArgs, Inputs, ServeArgs};
 use crate::cluster::{Access, connect};
 use crate::server::metrics::Metrics;
 use crate::server::{Addresses, Bound, DrainTimes, Limits, Serving};
+use clients::ClientFiles;
 use credentials::Files;
 use inputs::Source;
 
 pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
-    let ServeArgs { from, cluster, compile, poll, listen, admin, tls, drain, limits } = args;
+    let ServeArgs { from, cluster, mut compile, poll, listen, admin, tls, clients, drain, limits } = args;
     let limits = Limits { connections: limits.max_connections.get(), ..Limits::default() };
     let times = drain_times(&drain)?;
     logging::start();
     let metrics = Arc::new(Metrics::new());
-    let credentials = Files::start(tls, &metrics)?;
+    compile.client_authentication = clients.authenticate();
+    let clients = ClientFiles::start(clients)?;
+    let tls_poll = tls.tls_poll;
+    let credentials = Files::start(tls, clients.authorities(), &metrics)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(internal)?;
     let inputs = if from.is_empty() {
         let client = runtime.block_on(connect(&Access::from(cluster))).map_err(unusable)?;
@@ -38,9 +43,11 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         let stop = signals::listen()?;
         let (catalog, tls) = (inputs.catalog(), credentials.tls.clone());
         tokio::spawn(inputs.keep(Arc::clone(&metrics)));
+        let proofs = clients.clients();
         tokio::spawn(credentials.keep(Arc::clone(&metrics)));
+        tokio::spawn(clients.keep(tls_poll));
         announce(bound.addresses().map_err(internal)?)?;
-        let serving = Serving { catalog, metrics, tls, limits, drain: times };
+        let serving = Serving { catalog, metrics, tls, clients: proofs, limits, drain: times };
         bound.serve(serving, stop).await.map_err(internal)
     })?;
     // A look at the inputs may be under way on another thread; nobody needs its result.

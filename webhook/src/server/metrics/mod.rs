@@ -43,6 +43,11 @@ struct LoadResult {
     result: &'static str,
 }
 
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Refusal {
+    reason: &'static str,
+}
+
 /// Every metric of the process.
 pub struct Metrics {
     registry: Mutex<Registry>,
@@ -55,6 +60,7 @@ pub struct Metrics {
     not_after: Gauge<f64, AtomicU64>,
     tls_reloads: Family<LoadResult, Counter>,
     ports: Ports,
+    strangers: Family<Refusal, Counter>,
 }
 
 /// One request that is being answered.
@@ -99,6 +105,9 @@ impl Metrics {
         );
         let ports = Ports::default();
         ports.register(&mut registry);
+        let strangers = Family::default();
+        let help = "Callers that did not prove to be the API server, by what was missing";
+        registry.register("client_authentication_failures", help, strangers.clone());
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "What is running", build);
         for result in [Reloaded::Ok, Reloaded::Error].map(Reloaded::label) {
@@ -117,6 +126,7 @@ impl Metrics {
             not_after,
             tls_reloads,
             ports,
+            strangers,
         }
     }
 
@@ -143,6 +153,11 @@ impl Metrics {
 
     pub(super) fn port(&self, port: &'static str) -> PortMetrics {
         self.ports.port(port)
+    }
+
+    /// A caller did not prove to be the API server.
+    pub(super) fn stranger(&self, reason: &'static str) {
+        self.strangers.get_or_create(&Refusal { reason }).inc();
     }
 
     pub(super) fn enter(&self) -> InFlight<'_> {

@@ -1,0 +1,157 @@
+//! What callers prove themselves with, kept up to date while they are served.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use spark_injector_certs::{ClientAuthorities, ClientBundle};
+
+use crate::args::ClientArgs;
+use crate::cli::exit::Failure;
+use crate::server::{Clients, Names, Token};
+
+/// The longest token that anybody issues has a few kilobytes.
+const TOKEN_LIMIT: usize = 16 * 1024;
+
+/// The files with which callers are compared.
+pub(super) struct ClientFiles {
+    bundle: Option<ClientBundle>,
+    token: Option<TokenFile>,
+    names: Names,
+}
+
+/// A file with a token. Only digests are kept.
+struct TokenFile {
+    path: PathBuf,
+    used: [u8; 32],
+    refused: Option<String>,
+    token: Token,
+}
+
+impl ClientFiles {
+    /// Reads the files for the first time.
+    pub(super) fn start(args: ClientArgs) -> Result<Self, Failure> {
+        let ClientArgs { client_ca, client_name, client_token_file } = args;
+        let unusable = |error: &dyn std::fmt::Display| Failure::Unusable(error.to_string());
+        let bundle = client_ca.map(ClientBundle::start).transpose().map_err(|error| unusable(&error))?;
+        let token = client_token_file.map(TokenFile::start).transpose().map_err(|error| unusable(&error))?;
+        let names = Names(client_name.into_iter().filter(|name| !name.is_empty()).collect());
+        Ok(Self { bundle, token, names })
+    }
+
+    /// What handshakes verify with.
+    pub(super) fn authorities(&self) -> Option<Arc<ClientAuthorities>> {
+        self.bundle.as_ref().map(ClientBundle::authorities)
+    }
+
+    /// What requests are compared with.
+    pub(super) fn clients(&self) -> Clients {
+        Clients {
+            certificate: self.bundle.as_ref().map(|_| self.names.clone()),
+            token: self.token.as_ref().map(|file| file.token.clone()),
+        }
+    }
+
+    /// Looks at the files for ever.
+    pub(super) async fn keep(mut self, every: Duration) {
+        while self.bundle.is_some() || self.token.is_some() {
+            tokio::time::sleep(every).await;
+            let looked = tokio::task::spawn_blocking(move || {
+                self.look();
+                self
+            });
+            let Ok(next) = looked.await else {
+                tracing::error!(
+                    "the files of client authentication are no longer reloaded; restart spark-injector"
+                );
+                return;
+            };
+            self = next;
+        }
+    }
+
+    fn look(&mut self) {
+        match self.bundle.as_mut().map(ClientBundle::poll) {
+            Some(Ok(true)) => tracing::info!("other authorities of client certificates are used"),
+            Some(Err(error)) => tracing::error!(%error, "authorities not usable; the old ones stay"),
+            Some(Ok(false)) | None => {}
+        }
+        match self.token.as_mut().map(TokenFile::poll) {
+            Some(Ok(true)) => tracing::info!("another client token is expected"),
+            Some(Err(error)) => tracing::error!(error, "client token not usable; the old one stays"),
+            Some(Ok(false)) | None => {}
+        }
+    }
+}
+
+impl TokenFile {
+    fn start(path: PathBuf) -> Result<Self, String> {
+        let text = read(&path)?;
+        Ok(Self { path, used: Sha256::digest(&text).into(), refused: None, token: Token::new(&text) })
+    }
+
+    /// Whether another token is expected from now on; a mistake is told once.
+    fn poll(&mut self) -> Result<bool, String> {
+        match read(&self.path) {
+            Ok(text) => {
+                self.refused = None;
+                let digest: [u8; 32] = Sha256::digest(&text).into();
+                if digest == self.used {
+                    return Ok(false);
+                }
+                self.used = digest;
+                self.token.replace(&text);
+                Ok(true)
+            }
+            Err(error) if self.refused.as_ref() == Some(&error) => Ok(false),
+            Err(error) => {
+                self.refused = Some(error.clone());
+                Err(error)
+            }
+        }
+    }
+}
+
+/// The token without the white space around it. No error quotes it.
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let name = path.display();
+    let text = fs::read(path).map_err(|error| format!("{name}: {error}"))?;
+    let token = text.trim_ascii();
+    if token.is_empty() {
+        return Err(format!("{name}: holds no token"));
+    }
+    if token.len() > TOKEN_LIMIT || !token.iter().all(u8::is_ascii_graphic) {
+        return Err(format!(
+            "{name}: holds no token: at most {TOKEN_LIMIT} printable characters on one line"
+        ));
+    }
+    Ok(token.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_file_is_checked_and_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        let mistake = |text: &[u8]| {
+            fs::write(&path, text).unwrap();
+            read(&path).unwrap_err()
+        };
+        assert!(mistake(b" \n").ends_with("token: holds no token"));
+        let error = mistake(b"s3cr3t and more\n");
+        assert!(error.contains("printable") && !error.contains("s3cr3t"), "{error}");
+        fs::write(&path, "one\n").unwrap();
+        let mut file = TokenFile::start(path.clone()).unwrap();
+        assert_eq!(file.poll(), Ok(false));
+        fs::write(&path, "two\n").unwrap();
+        assert_eq!(file.poll(), Ok(true));
+        fs::write(&path, "").unwrap();
+        assert!(file.poll().is_err());
+        assert_eq!(file.poll(), Ok(false), "it is said once");
+    }
+}
