@@ -3,6 +3,8 @@
 //! | module | proves |
 //! | --- | --- |
 //! | [`follow`] | what is applied is what the next pod gets, and nothing is asked for a request |
+//! | [`status`] | who is told what, and that nobody else notices |
 
 mod follow;
 mod site;
+mod status;

@@ -4,10 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use kube::Client;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
+use super::writers;
 use crate::args::{CompileArgs, Inputs};
 use crate::cli::exit::Failure;
 use crate::cluster;
+use crate::server::Stop;
 use crate::server::metrics::{Metrics, Reloaded};
 use crate::sources::cluster::{ClusterSource, Event};
 use crate::sources::live::LiveCatalog;
@@ -43,6 +47,14 @@ impl Source {
         match self {
             Self::Directory { watch, .. } => watch.catalog(),
             Self::Cluster(source) => source.catalog(),
+        }
+    }
+
+    /// Begins to write into the cluster what follows from the inputs, until asked to stop. Files have nobody to tell.
+    pub(super) fn write(&self, stop: watch::Receiver<Stop>) -> Option<JoinHandle<()>> {
+        match self {
+            Self::Directory { .. } => None,
+            Self::Cluster(source) => Some(writers::start(source, stop)),
         }
     }
 

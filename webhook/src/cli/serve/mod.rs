@@ -5,6 +5,7 @@ mod credentials;
 mod inputs;
 mod logging;
 mod signals;
+mod writers;
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use super::output::internal;
 use crate::args::{DrainArgs, Inputs, ServeArgs};
 use crate::cluster::{Access, connect};
 use crate::server::metrics::Metrics;
-use crate::server::{Addresses, Bound, DrainTimes, Limits, Serving};
+use crate::server::{Addresses, Bound, DrainTimes, Limits, Serving, Stop};
 use clients::ClientFiles;
 use credentials::Files;
 use inputs::Source;
@@ -42,13 +43,19 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         // Before anybody is told that we listen: a signal must never find the default action.
         let stop = signals::listen()?;
         let (catalog, tls) = (inputs.catalog(), credentials.tls.clone());
+        let writers = inputs.write(stop.clone());
         tokio::spawn(inputs.keep(Arc::clone(&metrics)));
         let proofs = clients.clients();
         tokio::spawn(credentials.keep(Arc::clone(&metrics)));
         tokio::spawn(clients.keep(tls_poll));
         announce(bound.addresses().map_err(internal)?)?;
         let serving = Serving { catalog, metrics, tls, clients: proofs, limits, drain: times };
-        bound.serve(serving, stop).await.map_err(internal)
+        bound.serve(serving, stop.clone()).await.map_err(internal)?;
+        // Asked to end when the server was; another replica waits for the Lease.
+        if let (Some(writers), Stop::Gently) = (writers, *stop.borrow()) {
+            drop(writers.await);
+        }
+        Ok(())
     })?;
     // A look at the inputs may be under way on another thread; nobody needs its result.
     runtime.shutdown_background();

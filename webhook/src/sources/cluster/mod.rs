@@ -35,6 +35,7 @@ use super::files_root;
 use super::live::LiveCatalog;
 use super::reload::Reload;
 use crate::catalog::{Catalog, ObjectData, Problem, Settings};
+use crate::status::{self, Verdicts};
 use state::State;
 use watches::Change;
 
@@ -61,6 +62,7 @@ pub struct ClusterSource {
     poll: Duration,
     catalog: LiveCatalog,
     observed: watch::Sender<ObservedProfiles>,
+    verdicts: watch::Sender<Arc<Verdicts>>,
     /// Mistakes in the inputs of the catalog in use.
     problems: Vec<Problem>,
     /// Sources that cannot be read, and why: said once for each cause.
@@ -88,9 +90,20 @@ impl ClusterSource {
             poll,
             catalog: LiveCatalog::default(),
             observed: watch::Sender::default(),
+            verdicts: watch::Sender::default(),
             problems: Vec::new(),
             unreadable: BTreeMap::new(),
         }
+    }
+
+    /// The client that it asks with.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The injector's own namespace.
+    pub fn own_namespace(&self) -> &str {
+        &self.settings.namespace
     }
 
     /// The catalog, as it is swapped; not synced until every watch has told everything once.
@@ -101,6 +114,11 @@ impl ClusterSource {
     /// The profiles as the API server has them, with their status.
     pub fn observed(&self) -> watch::Receiver<ObservedProfiles> {
         self.observed.subscribe()
+    }
+
+    /// What the catalog in use says of each profile.
+    pub fn verdicts(&self) -> watch::Receiver<Arc<Verdicts>> {
+        self.verdicts.subscribe()
     }
 
     /// Follows the cluster for ever, and tells of every change.
@@ -212,18 +230,21 @@ impl ClusterSource {
     async fn compile(&mut self, state: &State, changed: Vec<String>) -> Event {
         let (snapshot, settings, live) = (state.snapshot(), Arc::clone(&self.settings), self.catalog.clone());
         let before = std::mem::take(&mut self.problems);
+        let observed = state.observed();
         let compiled = tokio::task::spawn_blocking(move || {
             let previous = live.is_synced().then(|| live.load_full());
             let catalog = Catalog::compile(&snapshot, &settings, previous.as_deref());
             let found = catalog.problems().to_vec();
             let previous = previous.as_deref().map(|previous| (previous, before.as_slice()));
+            let verdicts = status::judge(&catalog, &observed);
             let reload = Reload { changed, ..Reload::between(previous, (&catalog, &found)) };
             live.store(catalog);
-            (found, reload)
+            (found, verdicts, reload)
         });
         match compiled.await {
-            Ok((found, reload)) => {
+            Ok((found, verdicts, reload)) => {
                 self.problems = found;
+                self.verdicts.send_replace(Arc::new(verdicts));
                 Event::Reloaded(reload)
             }
             Err(_) => Event::Failed,

@@ -25,6 +25,8 @@ pub struct Observed {
     pub generation: i64,
     /// Version of the object, with status.
     pub resource_version: String,
+    /// Whether it serves namespaces; otherwise it exists to be extended.
+    pub claims_namespaces: bool,
     /// The status.
     pub status: SparkProfileStatus,
 }
@@ -41,7 +43,10 @@ impl From<DynamicObject> for Profile {
             // Of two equal claims the older one wins.
             identity.insert("creationTimestamp".to_owned(), json!(created));
         }
+        // Who waits for `observedGeneration` waits for it also where a spec is back to what it was.
+        identity.insert("generation".to_owned(), metadata.generation.into());
         let spec = data.get_mut("spec").map(Value::take).unwrap_or_default();
+        let claims_namespaces = spec.get("namespaces").is_some_and(|claim| !claim.is_null());
         let status = data.get_mut("status").map(Value::take).unwrap_or_default();
         Self {
             object: json!({ "apiVersion": GROUP_VERSION, "kind": KIND, "metadata": identity, "spec": spec }),
@@ -49,6 +54,7 @@ impl From<DynamicObject> for Profile {
                 uid: metadata.uid.unwrap_or_default(),
                 generation: metadata.generation.unwrap_or_default(),
                 resource_version: metadata.resource_version.unwrap_or_default(),
+                claims_namespaces,
                 // One that we cannot read is as good as none: it will be written anew.
                 status: serde_json::from_value(status).unwrap_or_default(),
             },

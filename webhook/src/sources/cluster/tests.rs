@@ -130,7 +130,7 @@ fn the_compiler_sees_the_spec_the_name_and_the_age() {
     let profile = read(&json!({"mode": "Audit"}), &json!({"revision": "r"}));
     let expected = json!({
         "apiVersion": "spark-injector.io/v1alpha1", "kind": "SparkProfile",
-        "metadata": {"name": "p", "creationTimestamp": "2026-01-01T00:00:00Z"}, "spec": {"mode": "Audit"},
+        "metadata": {"name": "p", "creationTimestamp": "2026-01-01T00:00:00Z", "generation": 3}, "spec": {"mode": "Audit"},
     });
     assert_eq!(profile.object, expected);
     assert_eq!((&*profile.observed.uid, profile.observed.generation), ("u", 3));
