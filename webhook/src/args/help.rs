@@ -50,8 +50,8 @@ Examples:
 pub(super) const SERVE: &str = "\
 Profiles, namespaces and sources come from the cluster, as the pod's service account or by --kubeconfig; with --from
 they come from files. Reviews are answered at POST /mutate over TLS; /livez, /readyz and /metrics on the plain port of
---admin. Once both listen (and files are compiled), one line of JSON on the standard output says where. Logs are JSON
-lines on the standard error; SPARK_INJECTOR_LOG sets their level. SIGTERM drains, a second one ends at once.
+--admin. Once both listen (and files are compiled), one line of JSON on the standard output says where. Logs go to
+the standard error. SIGTERM drains, a second one ends at once.
 
 Examples:
   spark-injector serve --tls-cert tls.crt --tls-key tls.key --admin 0.0.0.0:8080

@@ -16,7 +16,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use cluster::ClusterArgs;
-pub use serve::{ClientArgs, DrainArgs, LimitArgs, ServeArgs, TlsArgs, TlsVersion};
+pub use serve::{
+    ClientArgs, DrainArgs, LimitArgs, LogArgs, LogLevel, LogLook, ServeArgs, TlsArgs, TlsVersion,
+};
 
 use crate::api::names;
 use crate::catalog::Settings;

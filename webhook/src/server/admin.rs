@@ -66,7 +66,7 @@ async fn ready(State(app): State<Arc<App>>) -> (StatusCode, &'static str) {
 
 async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
     let openmetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    let (status, content_type, text) = app.metrics.encode().map_or_else(
+    let (status, content_type, text) = app.metrics.encode(app.now()).map_or_else(
         |_| (StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "the metrics cannot be written\n".to_owned()),
         |text| (StatusCode::OK, openmetrics, text),
     );

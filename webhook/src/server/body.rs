@@ -127,6 +127,11 @@ impl Budget {
     pub(super) fn new(limit: usize) -> Self {
         Self { held: AtomicUsize::new(0), limit }
     }
+
+    /// How much bodies hold now.
+    pub(super) fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
 }
 
 impl Share<'_> {
@@ -184,7 +189,7 @@ mod tests {
         assert_eq!(fits.bytes.len(), BODY_LIMIT);
         let larger = read(Body::from(vec![0; BODY_LIMIT + 1]), &none, soon(), &budget).await;
         assert_eq!(larger.err(), Some(Refusal::TooLarge));
-        assert_eq!(budget.held.load(Ordering::Relaxed), BODY_LIMIT);
+        assert_eq!(budget.held(), BODY_LIMIT);
     }
 
     #[tokio::test]
@@ -208,6 +213,6 @@ mod tests {
         drop(held.pop());
         held.push(one().await.unwrap());
         drop(held);
-        assert_eq!(budget.held.load(Ordering::Relaxed), 0);
+        assert_eq!(budget.held(), 0);
     }
 }

@@ -68,6 +68,11 @@ impl Drain {
         self.draining.load(Ordering::Relaxed)
     }
 
+    /// How many requests are being answered.
+    pub(super) fn running(&self) -> usize {
+        self.running.load(Ordering::Relaxed)
+    }
+
     /// Notes a request for as long as the result lives.
     pub(super) fn enter(&self) -> Running<'_> {
         self.running.fetch_add(1, Ordering::Relaxed);

@@ -10,6 +10,7 @@ mod clients;
 mod connections;
 mod drain;
 mod limits;
+mod log;
 pub mod metrics;
 mod record;
 mod review;
@@ -24,6 +25,8 @@ use tokio::sync::watch;
 pub use clients::{Clients, Names, Token};
 pub use drain::{DrainTimes, Stop};
 pub use limits::Limits;
+pub use log::{Log, Writer};
+pub use record::{AdmissionLog, LogFormat};
 pub use tls::Tls;
 
 use crate::admit::Answer;
@@ -32,7 +35,7 @@ use crate::sources::live::LiveCatalog;
 use body::Budget;
 use connections::Port;
 use drain::Drain;
-use metrics::Metrics;
+use metrics::{Metrics, Now};
 
 /// From a body to an answer: [`crate::admit::review`], or a stand-in of a test.
 type Reviewer = fn(&Catalog, &[u8]) -> Answer;
@@ -44,6 +47,8 @@ pub struct Serving {
     pub catalog: LiveCatalog,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Where admissions are logged.
+    pub log: Option<AdmissionLog>,
     /// What the review port shows in handshakes.
     pub tls: Tls,
     /// What callers of the review port have to prove.
@@ -58,6 +63,7 @@ pub struct Serving {
 struct App {
     catalog: LiveCatalog,
     metrics: Arc<Metrics>,
+    log: Option<AdmissionLog>,
     clients: Clients,
     limits: Limits,
     drain: Drain,
@@ -106,7 +112,7 @@ impl Bound {
     ///
     /// When a socket cannot be served at all. Trouble of one connection ends that connection.
     pub async fn serve(self, serving: Serving, stop: watch::Receiver<Stop>) -> io::Result<()> {
-        let Serving { catalog, metrics, tls, clients, limits, drain } = serving;
+        let Serving { catalog, metrics, log, tls, clients, limits, drain } = serving;
         let port = |name, listener, tls| {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             Ok::<_, io::Error>(Port { listener, tls, limits, metrics: metrics.port(name) })
@@ -115,7 +121,7 @@ impl Bound {
         let budget = Budget::new(limits.bodies);
         let drain = Drain::new(drain);
         let reviewer = crate::admit::review;
-        let app = Arc::new(App { catalog, metrics, clients, limits, drain, budget, reviewer });
+        let app = Arc::new(App { catalog, metrics, log, clients, limits, drain, budget, reviewer });
         app.serve(review, admin, stop).await;
         Ok(())
     }
@@ -140,6 +146,19 @@ impl App {
         drop(admin.await);
     }
 
+    /// What is measured when somebody asks.
+    fn now(&self) -> Now {
+        let catalog = self.catalog.load();
+        Now {
+            in_flight: self.drain.running(),
+            body_bytes: self.budget.held(),
+            draining: self.drain.is_draining(),
+            revision: *self.catalog.changes().borrow(),
+            profiles: catalog.profiles().len(),
+            namespaces: catalog.namespaces().len(),
+        }
+    }
+
     /// An application for tests of one request.
     #[cfg(test)]
     fn with(catalog: LiveCatalog, reviewer: Reviewer) -> Self {
@@ -147,7 +166,7 @@ impl App {
         let drain = Drain::new(DrainTimes::default());
         let budget = Budget::new(limits.bodies);
         let (metrics, clients) = (Arc::default(), Clients::default());
-        Self { catalog, metrics, clients, limits, drain, budget, reviewer }
+        Self { catalog, metrics, log: None, clients, limits, drain, budget, reviewer }
     }
 }
 

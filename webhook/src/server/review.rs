@@ -57,7 +57,6 @@ async fn review(
 ) -> Response<Full<Bytes>> {
     let started = Instant::now();
     let _running = app.drain.enter();
-    let _counted = app.metrics.enter();
     let answer = match app.clients.admit(certificate, request.headers()) {
         Ok(()) => answer(app, request, reviewer, started).await,
         Err(Stranger { status, reason, message }) => {
@@ -65,7 +64,7 @@ async fn review(
             refuse(status, reason, message)
         }
     };
-    record::emit(&app.metrics, &answer.record, started.elapsed());
+    record::emit(&app.metrics, app.log.as_ref(), &answer.record, started.elapsed());
     respond(answer)
 }
 

@@ -53,6 +53,7 @@ impl Local {
         let serving = Serving {
             catalog: catalog.clone(),
             metrics: Arc::default(),
+            log: None,
             tls,
             clients: Clients::default(),
             limits,

@@ -3,6 +3,7 @@
 mod clients;
 mod drain;
 mod limits;
+mod log;
 mod tls;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use clap::Args;
 pub use clients::ClientArgs;
 pub use drain::DrainArgs;
 pub use limits::LimitArgs;
+pub use log::{LogArgs, LogLevel, LogLook};
 pub use tls::{TlsArgs, TlsVersion};
 
 use super::duration::interval;
@@ -52,4 +54,7 @@ pub struct ServeArgs {
     /// What callers may take.
     #[command(flatten)]
     pub limits: LimitArgs,
+    /// What is logged.
+    #[command(flatten)]
+    pub log: LogArgs,
 }

@@ -1,28 +1,67 @@
 //! Where log lines go and what they look like.
 
-use tracing_subscriber::EnvFilter;
+use std::io;
 
-/// JSON lines on the standard error, and panics among them without their text, which may quote a request.
-pub(super) fn start() {
-    let filter = EnvFilter::builder()
-        .with_env_var("SPARK_INJECTOR_LOG")
-        .with_default_directive(tracing::Level::INFO.into());
-    let filter = filter.from_env_lossy();
-    // At other levels they write answers of the API server, Secrets among them; and every failure once more.
-    let quiet = ["kube_client=error", "kube_runtime=error"].iter().filter_map(|rule| rule.parse().ok());
-    let filter = quiet.fold(filter, EnvFilter::add_directive);
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
+
+use crate::args::{LogArgs, LogLevel, LogLook};
+use crate::server::metrics::Metrics;
+use crate::server::{AdmissionLog, Log, LogFormat, Writer};
+
+/// The log of the process.
+pub(super) struct Logging {
+    /// For the admissions, which go past `tracing`.
+    pub(super) admissions: AdmissionLog,
+    /// To be kept until the last line.
+    pub(super) writer: Writer,
+}
+
+/// Lines on the standard error, and panics among them without their text, which may quote a request.
+pub(super) fn start(args: &LogArgs, metrics: &Metrics) -> io::Result<Logging> {
+    let LogArgs { log_format, log_level } = args;
+    let log = Log::default();
+    let writer = log.clone().write_to(io::stderr(), metrics.dropped_lines())?;
+    // A debug line tells how long IO took.
+    let spans = if *log_level == LogLevel::Debug { FmtSpan::CLOSE } else { FmtSpan::NONE };
     let subscriber = tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_current_span(false)
-        .with_span_list(false)
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .finish();
+        .with_span_events(spans)
+        .with_ansi(false)
+        .with_env_filter(filter(*log_level))
+        .with_writer(log.clone());
     // Fails only where a subscriber is set already, in a test.
-    drop(tracing::subscriber::set_global_default(subscriber));
+    let format = match log_format {
+        LogLook::Json => {
+            let subscriber =
+                subscriber.json().flatten_event(true).with_current_span(false).with_span_list(false);
+            drop(tracing::subscriber::set_global_default(subscriber.finish()));
+            LogFormat::Json
+        }
+        LogLook::Text => {
+            drop(tracing::subscriber::set_global_default(subscriber.finish()));
+            LogFormat::Text
+        }
+    };
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string);
         tracing::error!(location, "panic: a defect of spark-injector");
     }));
+    Ok(Logging { admissions: AdmissionLog { log, format }, writer })
+}
+
+fn filter(level: LogLevel) -> EnvFilter {
+    let level = match level {
+        LogLevel::Error => tracing::Level::ERROR,
+        LogLevel::Warn => tracing::Level::WARN,
+        LogLevel::Info => tracing::Level::INFO,
+        LogLevel::Debug => tracing::Level::DEBUG,
+    };
+    let filter = EnvFilter::builder().with_env_var("SPARK_INJECTOR_LOG").with_default_directive(level.into());
+    // At other levels they write answers of the API server, Secrets among them; and every failure once more.
+    let quiet = ["kube_client=error", "kube_runtime=error"].iter().filter_map(|rule| rule.parse().ok());
+    // Below us nothing is worth a line of its own at debug.
+    let others = ["hyper=info", "hyper_util=info", "rustls=info", "tower=info"];
+    let others =
+        others.iter().filter(|_| level == tracing::Level::DEBUG).filter_map(|rule| rule.parse().ok());
+    quiet.chain(others).fold(filter.from_env_lossy(), EnvFilter::add_directive)
 }

@@ -21,11 +21,12 @@ use credentials::Files;
 use inputs::Source;
 
 pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
-    let ServeArgs { from, cluster, mut compile, poll, listen, admin, tls, clients, drain, limits } = args;
+    let ServeArgs { from, cluster, mut compile, poll, listen, admin, tls, clients, drain, limits, log } =
+        args;
     let limits = Limits { connections: limits.max_connections.get(), ..Limits::default() };
     let times = drain_times(&drain)?;
-    logging::start();
     let metrics = Arc::new(Metrics::new());
+    let logging = logging::start(&log, &metrics).map_err(internal)?;
     compile.client_authentication = clients.authenticate();
     let clients = ClientFiles::start(clients)?;
     let tls_poll = tls.tls_poll;
@@ -49,7 +50,8 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         tokio::spawn(credentials.keep(Arc::clone(&metrics)));
         tokio::spawn(clients.keep(tls_poll));
         announce(bound.addresses().map_err(internal)?)?;
-        let serving = Serving { catalog, metrics, tls, clients: proofs, limits, drain: times };
+        let log = Some(logging.admissions);
+        let serving = Serving { catalog, metrics, log, tls, clients: proofs, limits, drain: times };
         bound.serve(serving, stop.clone()).await.map_err(internal)?;
         // Asked to end when the server was; another replica waits for the Lease.
         if let (Some(writers), Stop::Gently) = (writers, *stop.borrow()) {
@@ -60,6 +62,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     // A look at the inputs may be under way on another thread; nobody needs its result.
     runtime.shutdown_background();
     tracing::info!("ended");
+    drop(logging.writer);
     Ok(())
 }
 

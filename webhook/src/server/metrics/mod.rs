@@ -1,5 +1,6 @@
 //! What is counted. Labels come from closed sets: nothing that a caller sends ever becomes one.
 
+mod namespaces;
 mod ports;
 
 use std::fmt;
@@ -16,12 +17,15 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use namespaces::Namespaces;
 use ports::Ports;
 pub(super) use ports::{Ended, PortMetrics};
 
-/// From what a small review takes to half a second of trouble.
-const DURATION_BUCKETS: [f64; 12] =
-    [25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3];
+use crate::admit::Record;
+
+/// From the smallest review to half a second of trouble. The API server's own histogram begins at 5 ms.
+const DURATION_BUCKETS: [f64; 14] =
+    [10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 500e-3];
 
 /// How loading something anew ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -53,7 +57,9 @@ pub struct Metrics {
     registry: Mutex<Registry>,
     requests: Family<Admission, Counter>,
     duration: Histogram,
-    in_flight: Gauge,
+    namespaces: Namespaces,
+    now: Gauges,
+    dropped_lines: Counter,
     catalog_reloads: Family<LoadResult, Counter>,
     catalog_problems: Gauge,
     last_reload: Gauge<f64, AtomicU64>,
@@ -63,9 +69,33 @@ pub struct Metrics {
     strangers: Family<Refusal, Counter>,
 }
 
-/// One request that is being answered.
-#[derive(Debug)]
-pub(super) struct InFlight<'m>(&'m Gauge);
+/// What is measured when somebody asks, instead of at every change.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    /// Reviews that are being answered.
+    pub(super) in_flight: usize,
+    /// Bytes of bodies that are being read or judged.
+    pub(super) body_bytes: usize,
+    /// Whether the process is about to end.
+    pub(super) draining: bool,
+    /// How many catalogs have been in use.
+    pub(super) revision: u64,
+    /// Profiles that serve.
+    pub(super) profiles: usize,
+    /// Namespaces that opted in.
+    pub(super) namespaces: usize,
+}
+
+/// The gauges of [`Now`].
+#[derive(Debug, Default)]
+struct Gauges {
+    in_flight: Gauge,
+    body_bytes: Gauge,
+    draining: Gauge,
+    revision: Gauge,
+    profiles: Gauge,
+    namespaces: Gauge,
+}
 
 impl Metrics {
     /// All metrics at zero.
@@ -76,12 +106,12 @@ impl Metrics {
         let duration = Histogram::new(DURATION_BUCKETS);
         let help = "Time from the headers of a review to its answer";
         registry.register_with_unit("admission_request_duration", help, Unit::Seconds, duration.clone());
-        let in_flight = Gauge::default();
-        registry.register(
-            "admission_requests_in_flight",
-            "Reviews that are being answered",
-            in_flight.clone(),
-        );
+        let namespaces = Namespaces::default();
+        namespaces.register(&mut registry);
+        let now = Gauges::register(&mut registry);
+        let dropped_lines = Counter::default();
+        let help = "Log lines that came faster than they could be written";
+        registry.register("log_lines_dropped", help, dropped_lines.clone());
         let catalog_reloads = Family::default();
         registry.register("catalog_reloads", "Changes of the inputs, by result", catalog_reloads.clone());
         let catalog_problems = Gauge::default();
@@ -119,7 +149,9 @@ impl Metrics {
             registry: Mutex::new(registry),
             requests,
             duration,
-            in_flight,
+            namespaces,
+            now,
+            dropped_lines,
             catalog_reloads,
             catalog_problems,
             last_reload,
@@ -160,18 +192,26 @@ impl Metrics {
         self.strangers.get_or_create(&Refusal { reason }).inc();
     }
 
-    pub(super) fn enter(&self) -> InFlight<'_> {
-        self.in_flight.inc();
-        InFlight(&self.in_flight)
+    /// Where lines of the log are counted that were not written.
+    pub fn dropped_lines(&self) -> Counter {
+        self.dropped_lines.clone()
     }
 
-    pub(super) fn count(&self, outcome: &'static str, reason: &'static str, took: Duration) {
-        self.requests.get_or_create(&Admission { outcome, reason }).inc();
+    /// Lets another part of the process register its own. Nothing where a panic has broken the registry.
+    pub fn register<T>(&self, register: impl FnOnce(&mut Registry) -> T) -> Option<T> {
+        self.registry.lock().ok().map(|mut registry| register(&mut registry))
+    }
+
+    pub(super) fn count(&self, record: &Record, took: Duration) {
+        let Record { outcome, reason, .. } = record;
+        self.requests.get_or_create(&Admission { outcome: outcome.as_str(), reason }).inc();
+        self.namespaces.count(record);
         self.duration.observe(took.as_secs_f64());
     }
 
     /// The metrics in the `OpenMetrics` text format.
-    pub(super) fn encode(&self) -> Result<String, fmt::Error> {
+    pub(super) fn encode(&self, now: Now) -> Result<String, fmt::Error> {
+        self.now.set(now);
         let registry = self.registry.lock().map_err(|_| fmt::Error)?;
         let mut text = String::new();
         encode(&mut text, &registry)?;
@@ -201,9 +241,32 @@ impl Reloaded {
     }
 }
 
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.dec();
+impl Gauges {
+    fn register(registry: &mut Registry) -> Self {
+        let gauges = Self::default();
+        let Self { in_flight, body_bytes, draining, revision, profiles, namespaces } = &gauges;
+        for (name, help, gauge) in [
+            ("admission_requests_in_flight", "Reviews that are being answered", in_flight),
+            ("admission_body_bytes", "Bytes of reviews that are being read or judged", body_bytes),
+            ("draining", "Whether the process is about to end", draining),
+            ("catalog_revision", "How many catalogs have been in use since the start", revision),
+            ("catalog_profiles", "Profiles that serve namespaces", profiles),
+            ("catalog_namespaces", "Namespaces that opted in", namespaces),
+        ] {
+            registry.register(name, help, gauge.clone());
+        }
+        gauges
+    }
+
+    fn set(&self, now: Now) {
+        let Self { in_flight, body_bytes, draining, revision, profiles, namespaces } = self;
+        let number = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        in_flight.set(number(now.in_flight));
+        body_bytes.set(number(now.body_bytes));
+        draining.set(now.draining.into());
+        revision.set(i64::try_from(now.revision).unwrap_or(i64::MAX));
+        profiles.set(number(now.profiles));
+        namespaces.set(number(now.namespaces));
     }
 }
 
@@ -214,21 +277,37 @@ fn seconds(time: SystemTime) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admit::{Answer, Outcome};
 
     #[test]
     fn every_metric_has_its_published_name() {
         let metrics = Metrics::new();
-        metrics.count("injected", "profile", Duration::from_micros(30));
+        let mut record = Answer::failed().record;
+        (record.outcome, record.reason) = (Outcome::Injected, "profile");
+        metrics.count(&record, Duration::from_micros(30));
+        metrics.dropped_lines().inc();
+        metrics.stranger("client_token");
+        metrics.port("review").open(5);
         metrics.catalog_in_use(2, SystemTime::UNIX_EPOCH + Duration::from_secs(7));
         metrics.catalog_reloaded(Reloaded::Error);
         metrics.certificate_in_use(SystemTime::UNIX_EPOCH + Duration::from_secs(9));
         metrics.certificate_reloaded(Reloaded::Ok);
-        let _running = metrics.enter();
-        let text = metrics.encode().unwrap();
+        let now =
+            Now { in_flight: 1, body_bytes: 9_000, draining: true, revision: 3, profiles: 4, namespaces: 6 };
+        let text = metrics.encode(now).unwrap();
         for line in [
             "spark_injector_admission_requests_total{outcome=\"injected\",reason=\"profile\"} 1",
             "spark_injector_admission_request_duration_seconds_bucket{le=\"0.00005\"} 1",
             "spark_injector_admission_requests_in_flight 1",
+            "spark_injector_admission_body_bytes 9000",
+            "spark_injector_admission_namespace_requests_total{namespace=\"other\",outcome=\"injected\"} 1",
+            "spark_injector_draining 1",
+            "spark_injector_catalog_revision 3",
+            "spark_injector_catalog_profiles 4",
+            "spark_injector_catalog_namespaces 6",
+            "spark_injector_connections{port=\"review\"} 5",
+            "spark_injector_log_lines_dropped_total 1",
+            "spark_injector_client_authentication_failures_total{reason=\"client_token\"} 1",
             "spark_injector_catalog_reloads_total{result=\"error\"} 1",
             "spark_injector_catalog_reloads_total{result=\"ok\"} 0",
             "spark_injector_catalog_problems 2",
