@@ -2,13 +2,14 @@
 
 use super::plan::{Isolation, NodeSelector, Plan};
 use super::pod::{Container, Pod};
+use super::reinvoked::{self, Stranger};
 use super::review::Request;
 use crate::api::names::{
     EXCLUDED_NAMESPACES, INJECT_DISABLED, INJECT_LABEL, ISOLATE_LABEL, MIRROR_ANNOTATION, SPARK_ROLE_LABEL,
-    VARIANT_LABEL,
+    STATUS_ANNOTATION, VARIANT_LABEL,
 };
 use crate::api::{Mode, Role};
-use crate::catalog::{Catalog, CompiledProfile, Service};
+use crate::catalog::{Catalog, CompiledProfile, NamespaceEntry, Service};
 
 /// Why a pod is left alone. A closed set: the same word in logs, metrics and on the command line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -128,6 +129,16 @@ pub(super) enum Step<'c> {
     Wait,
 }
 
+/// A pod that was given something before, and what others may have given it.
+#[derive(Debug)]
+pub(super) struct Reinvoked<'c> {
+    entry: NamespaceEntry<'c>,
+    /// Further revisions that may have given the pod what it has.
+    others: Vec<&'c CompiledProfile>,
+    /// Set where none is known that did.
+    pub stranger: Option<Stranger>,
+}
+
 /// A decision, and what is known about the request by then.
 #[derive(Debug)]
 pub(super) struct Decision<'c> {
@@ -139,6 +150,25 @@ pub(super) struct Decision<'c> {
     pub role: Option<Role>,
     /// What to do.
     pub step: Step<'c>,
+    /// Set where the pod has a status annotation.
+    pub reinvoked: Option<Reinvoked<'c>>,
+}
+
+impl<'c> Decision<'c> {
+    /// The decision by another revision that may have given the pod what it has, where this one refuses it.
+    pub(super) fn by_another_revision(&self, request: &Request<'_>) -> Option<Self> {
+        let Reinvoked { entry, others, .. } = self.reinvoked.as_ref()?;
+        let (profile, others) = others.split_first()?;
+        let step =
+            step_under(profile, entry, request.object.as_ref()?, self.role?).unwrap_or_else(Step::Deny);
+        Some(Self {
+            profile: Some(profile),
+            audit: self.audit,
+            role: self.role,
+            step,
+            reinvoked: Some(Reinvoked { entry: *entry, others: others.to_vec(), stranger: None }),
+        })
+    }
 }
 
 /// Decides whether a Spark pod is injected.
@@ -152,7 +182,8 @@ pub(super) fn decide_isolation<'c>(catalog: &'c Catalog, request: &Request<'_>) 
 }
 
 fn decided<'c>(by: impl FnOnce(&mut Decision<'c>) -> Result<Step<'c>, Denial>) -> Decision<'c> {
-    let mut decision = Decision { profile: None, audit: false, role: None, step: Step::Wait };
+    let mut decision =
+        Decision { profile: None, audit: false, role: None, step: Step::Wait, reinvoked: None };
     decision.step = match by(&mut decision) {
         Ok(step) => step,
         Err(denial) => Step::Deny(denial),
@@ -194,7 +225,22 @@ fn decide_step<'c>(
         Service::Broken { profile, problem } => return Err(broken(namespace, profile, problem)),
         Service::None => return Err(unclaimed(namespace, INJECT_LABEL)),
     };
-    decision.profile = Some(profile);
+    let (first, others) = reinvoked::revisions(&entry, profile, pod, role);
+    decision.profile = Some(first);
+    if pod.annotation(STATUS_ANNOTATION).is_some() {
+        let stranger = Stranger::of(&entry, profile, pod);
+        decision.reinvoked = Some(Reinvoked { entry, others, stranger });
+    }
+    step_under(first, &entry, pod, role)
+}
+
+/// What a revision of the profile does with a pod.
+fn step_under<'c>(
+    profile: &'c CompiledProfile,
+    entry: &NamespaceEntry<'c>,
+    pod: &Pod<'_>,
+    role: Role,
+) -> Result<Step<'c>, Denial> {
     if pod.label(INJECT_LABEL) == Some(INJECT_DISABLED) {
         return opt_out(profile);
     }
@@ -202,7 +248,7 @@ fn decide_step<'c>(
         .plan(role, pod.label(VARIANT_LABEL))
         .map_err(|names| unknown_variant(profile, pod, &names))?;
     let spark = find_spark_container(pod, plan)?;
-    Ok(Step::Inject { plan, spark, selector: entry.selector })
+    Ok(Step::Inject { plan, spark, selector: entry.selector_under(profile) })
 }
 
 fn isolation_step<'c>(

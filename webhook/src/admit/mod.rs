@@ -12,6 +12,7 @@ pub mod patch;
 pub mod plan;
 mod pod;
 mod quantity;
+mod reinvoked;
 mod review;
 
 pub use decide::{Denial, Skip};
@@ -22,7 +23,7 @@ use serde_json::{Value, json};
 
 use self::decide::{Decision, Step, decide, decide_isolation};
 use self::merge::{LazyObject, Placement, Target, merge};
-use self::outcome::Ending;
+use self::outcome::{Ending, Unavailable};
 use self::patch::{MapEdit, Patch, quote};
 use self::review::Request;
 use crate::api::names::STATUS_ANNOTATION;
@@ -97,12 +98,12 @@ fn wrong_field(pod: &Value) -> Option<String> {
 }
 
 /// Merges as was decided, and hands what came out to `render` while everything that it borrows is alive.
-fn examine<T>(
+fn examine<T, F: FnOnce(&Ending<'_>) -> T>(
     catalog: &Catalog,
     body: &[u8],
     request: &Request<'_>,
     decision: &Decision<'_>,
-    render: impl FnOnce(&Ending<'_>) -> T,
+    render: F,
 ) -> T {
     let place = |selector| Placement {
         profile: decision.profile.map_or("", |profile| &profile.name),
@@ -111,6 +112,13 @@ fn examine<T>(
         allowed: decision.profile.map_or(&None, |profile| &profile.allowed),
         default_priority_class: catalog.default_priority_class(),
     };
+    if is_of_unknown_revision(catalog, body, decision) {
+        return render(&Ending::unavailable(decision, Unavailable::Revision));
+    }
+    let refuse = |plan, denial: &Denial, render: F| match decision.by_another_revision(request) {
+        Some(other) => examine(catalog, body, request, &other, render),
+        None => render(&Ending::denied(decision, plan, denial)),
+    };
     match &decision.step {
         Step::Inject { plan, spark, selector } => {
             let Some(target) = target(request, *spark, body) else {
@@ -118,7 +126,7 @@ fn examine<T>(
             };
             match merge(plan, &target, place(selector)) {
                 Ok(merged) => render(&Ending::injected(decision, plan, &merged)),
-                Err(denial) => render(&Ending::denied(decision, Some(plan), &denial)),
+                Err(denial) => refuse(Some(*plan), &denial, render),
             }
         }
         Step::Isolate { isolation, selector, sign } => {
@@ -131,10 +139,20 @@ fn examine<T>(
             }
         }
         Step::OptOut => render(&Ending::opted_out(decision, &opt_out_patch(request))),
-        Step::Deny(denial) => render(&Ending::denied(decision, None, denial)),
+        Step::Deny(denial) => refuse(None, denial, render),
         Step::Skip(skip) => render(&Ending::skipped(decision, *skip)),
-        Step::Wait => render(&Ending::unavailable(decision)),
+        Step::Wait => render(&Ending::unavailable(decision, Unavailable::Namespace)),
     }
+}
+
+/// Whether the pod has our init container of a revision that this replica does not know (yet). In mode Audit nobody is
+/// asked to wait.
+fn is_of_unknown_revision(catalog: &Catalog, body: &[u8], decision: &Decision<'_>) -> bool {
+    let stranger = decision.reinvoked.as_ref().and_then(|reinvoked| reinvoked.stranger.as_ref());
+    let (Some(stranger), Some(profile)) = (stranger, decision.profile) else { return false };
+    let object = LazyObject::new(body);
+    !decision.audit
+        && stranger.is_ours(&profile.name, catalog.init_image(), object.at("/spec/initContainers"))
 }
 
 /// The parts of the pod that `decide` has found; none missing where it decided to inject.

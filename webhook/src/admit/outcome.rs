@@ -8,6 +8,7 @@ use super::patch::Patch;
 use super::plan::Plan;
 use super::review::{Audit, MAX_MESSAGE_BYTES, MAX_WARNING_CHARS, Request, Response, cut, encode};
 use crate::api::Role;
+use crate::api::names::STATUS_ANNOTATION;
 
 /// How a request ended; a closed set, used as it is in logs and metric labels.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -190,6 +191,15 @@ impl Verdict {
 
 const INTERNAL: &str = "internal error of spark-injector; its log says more";
 
+/// What a replica that is a step behind does not know yet.
+#[derive(Clone, Copy)]
+pub(super) enum Unavailable {
+    /// The namespace of the request.
+    Namespace,
+    /// The revision that a pod was given.
+    Revision,
+}
+
 /// How a request ended, with all that an answer or a verdict is made of.
 pub(super) struct Ending<'e> {
     decision: &'e Decision<'e>,
@@ -287,10 +297,22 @@ impl<'e> Ending<'e> {
         ending
     }
 
-    /// The namespace is not known yet.
-    pub(super) fn unavailable(decision: &'e Decision<'e>) -> Self {
-        let mut ending = Self::new(decision, Outcome::Unavailable, "namespace_unknown");
-        "the namespace is not known to spark-injector yet".clone_into(&mut ending.message);
+    /// What is asked for is not known yet.
+    pub(super) fn unavailable(decision: &'e Decision<'e>, what: Unavailable) -> Self {
+        let (reason, message) = match what {
+            Unavailable::Namespace => {
+                ("namespace_unknown", "the namespace is not known to spark-injector yet".to_owned())
+            }
+            Unavailable::Revision => (
+                "revision_unknown",
+                format!(
+                    "the pod has an init container of a revision of profile {} that is not known to spark-injector (yet); if it was copied from another pod, leave it and the annotation {STATUS_ANNOTATION} out",
+                    decision.profile.map(|profile| profile.name.as_str()).unwrap_or_default()
+                ),
+            ),
+        };
+        let mut ending = Self::new(decision, Outcome::Unavailable, reason);
+        ending.message = message;
         ending
     }
 

@@ -232,6 +232,11 @@ impl Catalog {
         &self.settings.namespace
     }
 
+    /// The image of the init container.
+    pub fn init_image(&self) -> &str {
+        &self.settings.init_image
+    }
+
     /// The cluster's default PriorityClass.
     pub fn default_priority_class(&self) -> Option<&str> {
         self.settings.default_priority_class.as_deref()

@@ -1,5 +1,6 @@
 //! One profile: from its object to plans, and to the Secrets that go with them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -142,10 +143,11 @@ fn revision(draft: &Builder<'_>, pull_secret: Option<&PullSecret<'_>>) -> String
         part(&[u8::from(mount.single), u8::from(mount.secret)]);
     }
     for role in Role::ALL {
-        part(draft.manifest(role, None).as_bytes());
-        for variant in draft.composed.variants.keys() {
-            part(draft.manifest(role, Some(variant)).as_bytes());
-        }
+        // Most variants have no mount of their own: what they are told is the same, and so is the revision.
+        let variants = draft.composed.variants.keys().map(|variant| Some(variant.as_str()));
+        let manifests: BTreeSet<String> =
+            variants.chain([None]).map(|variant| draft.manifest(role, variant)).collect();
+        manifests.iter().for_each(|manifest| part(manifest.as_bytes()));
     }
     hash.finalize().iter().take(8).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }

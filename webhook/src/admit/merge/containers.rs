@@ -9,6 +9,7 @@ use crate::admit::equal::{Kind, differing_fields, same};
 use crate::admit::patch::{ListEdit, Piece};
 use crate::admit::plan::{FilesPlan, Keyed};
 use crate::admit::pod::Named;
+use crate::admit::reinvoked::is_same_repository;
 use crate::api::names::INIT_CONTAINER;
 
 /// The user of Apache's Spark images.
@@ -81,7 +82,8 @@ fn keep_init_container<'a>(
     let theirs = Identity::deserialize(security).unwrap_or_default();
     // Root is nobody's wish for this container: it stays a difference.
     let as_theirs = if theirs.run_as_user.is_some_and(|user| user != 0) { theirs } else { wanted };
-    let ours: Value = serde_json::from_str(&whole(files, as_theirs)).unwrap_or(Value::Null);
+    let mut ours: Value = serde_json::from_str(&whole(files, as_theirs)).unwrap_or(Value::Null);
+    accept_step_apart(&mut ours, merge.target.object.at(&path));
     require_same(merge, "initContainers", index, &ours, INIT_CONTAINER, &files.origin)?;
     if theirs == wanted {
         merge.note_value(Action::Unchanged, "init container", INIT_CONTAINER, "", &files.origin);
@@ -90,6 +92,22 @@ fn keep_init_container<'a>(
     merge.patch.add(format!("{path}/securityContext"), wanted.security_context());
     merge.note_value(Action::Replaced, "init container", INIT_CONTAINER, "", &files.origin);
     Ok(())
+}
+
+/// Takes over what a replica with other flags or of another version gives to its init container: another image of the
+/// same repository, and other amounts. Neither decides what runs with which files: the repository is the owner's, and a
+/// pod has its own quota.
+fn accept_step_apart(ours: &mut Value, theirs: &Value) {
+    let Some(ours) = ours.as_object_mut() else { return };
+    let image = |container: &Value| container.get("image").and_then(Value::as_str).map(str::to_owned);
+    let own = ours.get("image").and_then(Value::as_str).unwrap_or_default();
+    if let Some(image) = image(theirs).filter(|image| is_same_repository(image, own)) {
+        ours.insert("image".to_owned(), image.into());
+    }
+    match theirs.get("resources") {
+        Some(resources) => ours.insert("resources".to_owned(), resources.clone()),
+        None => ours.remove("resources"),
+    };
 }
 
 /// A container of the pod that has a name of ours must be ours in content.

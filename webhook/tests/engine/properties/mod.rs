@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use serde_json::Value;
-use spark_injector::admit::Outcome;
+use spark_injector::admit::{Outcome, review};
 
 use self::choices::{Choices, bytes};
 use self::pods::{Told, pod};
-use crate::support::answer::Admitted;
+use crate::support::answer::{Admitted, body};
 use crate::support::cluster::{other_webhook, represent};
 use crate::support::files::files;
 use crate::support::{TEAM, admit, named};
@@ -71,6 +71,33 @@ proptest! {
         let lost = preserved::lost(&sent, &late.pod);
         prop_assert!(lost.is_empty(), "{lost:?}");
         is_settled(&admit(&catalog, TEAM, &represent(&late.pod)))?;
+    }
+
+    /// Replicas one step apart: the new one knows what the old one gives, the old one asks for patience.
+    #[test]
+    fn a_change_of_the_profile_refuses_no_pod_between_two_calls(old in bytes(), new in bytes(), sent in bytes()) {
+        let world = profiles::any_world(&mut Choices::new(old));
+        let old = world.catalog();
+        let mut changed = profiles::any_world(&mut Choices::new(new));
+        // Where a namespace belongs is not the profile's doing.
+        changed.snapshot.namespaces.clone_from(&world.snapshot.namespaces);
+        let new = changed.compile(Some(&old));
+        let sent = represent(&pod(&mut Choices::new(sent), Told::Clearly));
+
+        let first = admit(&old, TEAM, &sent);
+        if first.allowed {
+            let between = represent(&other_webhook(&first.pod));
+            let second = admit(&new, TEAM, &between);
+            prop_assert!(second.allowed, "{}", second.message);
+            is_settled(&admit(&new, TEAM, &represent(&second.pod)))?;
+        }
+        let first = admit(&new, TEAM, &sent);
+        let init = named(&first.pod, "/spec/initContainers", "spark-injector-init");
+        let apart = old.profiles()[0].revision != new.profiles()[0].revision;
+        if first.allowed && apart && !init.is_null() {
+            let answer = review(&old, &body(TEAM, &represent(&other_webhook(&first.pod))));
+            prop_assert_eq!((answer.status, answer.record.reason), (503, "revision_unknown"));
+        }
     }
 
     #[test]

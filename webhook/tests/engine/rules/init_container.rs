@@ -130,8 +130,10 @@ fn it_follows_another_webhook_that_changes_the_user_of_the_pod() {
 
 #[test]
 fn a_payload_of_somebody_else_is_refused() {
-    let first = inject(&catalog("files: [{mountPath: /x, inline: {a: other}}]"), &driver());
-    let (code, message) = denied(&catalog("files: [{mountPath: /x, inline: {a: b}}]"), &first);
+    let ours = catalog("files: [{mountPath: /x, inline: {a: b}}]");
+    let mut first = inject(&catalog("files: [{mountPath: /x, inline: {a: other}}]"), &driver());
+    first["metadata"]["annotations"] = inject(&ours, &driver())["metadata"]["annotations"].clone();
+    let (code, message) = denied(&ours, &first);
     assert!(code == 403 && message.contains("spark-injector-init"), "{message}");
     assert!(!message.contains("b3RoZXI"), "no payload in a message: {message}");
 }

@@ -14,6 +14,7 @@ mod nesting;
 mod network;
 mod reinvocation;
 pub(crate) use reinvocation::platform;
+mod revisions;
 mod scalars;
 mod security;
 mod spark_container;
