@@ -166,17 +166,12 @@ pub(crate) fn write_inputs(
         std::fs::write(directory.join(format!("profile-{index}.yaml")), profile.to_string())
             .expect("a profile");
     }
-    let namespaces: Vec<_> = namespaces.collect();
-    // The parser of YAML takes some thousand documents from one file.
-    for (index, some) in namespaces.chunks(1_000).enumerate() {
-        let mut text = String::new();
-        for (name, group) in some {
-            let labels: serde_json::Map<String, Value> =
-                labels(group).into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
-            let object = json!({ "apiVersion": "v1", "kind": "Namespace",
-                                 "metadata": { "name": name, "labels": labels } });
-            let _ = write!(text, "---\n{object}\n");
-        }
-        std::fs::write(directory.join(format!("namespaces-{index}.yaml")), text).expect("namespaces");
+    let mut text = String::new();
+    for (name, group) in namespaces {
+        let labels: serde_json::Map<String, Value> =
+            labels(&group).into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+        let object = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "labels": labels } });
+        let _ = write!(text, "---\n{object}\n");
     }
+    std::fs::write(directory.join("namespaces.yaml"), text).expect("namespaces");
 }

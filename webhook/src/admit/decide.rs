@@ -154,7 +154,7 @@ pub(super) struct Decision<'c> {
     pub reinvoked: Option<Reinvoked<'c>>,
 }
 
-impl<'c> Decision<'c> {
+impl Decision<'_> {
     /// The decision by another revision that may have given the pod what it has, where this one refuses it.
     pub(super) fn by_another_revision(&self, request: &Request<'_>) -> Option<Self> {
         let Reinvoked { entry, others, .. } = self.reinvoked.as_ref()?;

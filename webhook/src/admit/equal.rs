@@ -4,10 +4,13 @@
 //! and LimitRanger adds resources. None of that makes our own addition somebody else's. Everything else does:
 //! "already injected" is decided by content, never by a name or an annotation.
 
+mod defaults;
+
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use self::defaults::{default_container, default_everywhere, default_port, default_volume};
 use super::pod::{clean_path, is_below};
 use super::quantity;
 
@@ -80,37 +83,6 @@ fn normalise(kind: Kind, value: &mut Value) {
     prune(value);
 }
 
-/// Defaults that depend on the name of a field alone, at any depth.
-fn default_everywhere(value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            for (key, value) in map.iter_mut() {
-                match (key.as_str(), &mut *value) {
-                    ("limits" | "requests", Value::Object(amounts)) => {
-                        amounts.values_mut().for_each(quantity::normalise);
-                    }
-                    ("divisor" | "sizeLimit", amount) => quantity::normalise(amount),
-                    ("fieldRef", Value::Object(field)) => set_default(field, "apiVersion", "v1"),
-                    ("resourceFieldRef", Value::Object(field)) => {
-                        set_default(field, "divisor", "0");
-                        default_everywhere(value);
-                    }
-                    ("serviceAccountToken", Value::Object(token)) => {
-                        set_default(token, "expirationSeconds", 3600);
-                    }
-                    ("httpGet", Value::Object(http)) => {
-                        set_default(http, "path", "/");
-                        set_default(http, "scheme", "HTTP");
-                    }
-                    (_, value) => default_everywhere(value),
-                }
-            }
-        }
-        Value::Array(list) => list.iter_mut().for_each(default_everywhere),
-        _ => {}
-    }
-}
-
 /// On the network of its node the API server gives every port a host port of the same number.
 fn forget_host_port(ours: &Value, theirs: &mut Value) {
     let chosen = ours.get("hostPort").is_some_and(|port| !port.is_null());
@@ -168,99 +140,6 @@ fn concerns(mount: &Value, ours: &Value) -> bool {
 
 fn entries<'v>(value: &'v Value, list: &str) -> impl Iterator<Item = &'v Value> {
     value.get(list).and_then(Value::as_array).into_iter().flatten()
-}
-
-fn default_container(container: &mut Value) {
-    let pull_policy = default_pull_policy(container.get("image").and_then(Value::as_str).unwrap_or_default());
-    let Some(map) = container.as_object_mut() else {
-        return;
-    };
-    set_default(map, "terminationMessagePath", "/dev/termination-log");
-    set_default(map, "terminationMessagePolicy", "File");
-    set_default(map, "imagePullPolicy", pull_policy);
-    default_requests(map);
-    for port in list_mut(map, "ports") {
-        default_port(port);
-    }
-    for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
-        if let Some(probe) = map.get_mut(probe).and_then(Value::as_object_mut) {
-            for (field, value) in [
-                ("timeoutSeconds", 1),
-                ("periodSeconds", 10),
-                ("successThreshold", 1),
-                ("failureThreshold", 3),
-            ] {
-                set_default(probe, field, value);
-            }
-        }
-    }
-}
-
-/// Requests that are not given are copied from the limits.
-fn default_requests(container: &mut Map<String, Value>) {
-    let Some(resources) = container.get_mut("resources").and_then(Value::as_object_mut) else {
-        return;
-    };
-    let Some(limits) = resources.get("limits").and_then(Value::as_object).cloned() else {
-        return;
-    };
-    let requests = resources.entry("requests").or_insert_with(|| Value::Object(Map::new()));
-    if let Some(requests) = requests.as_object_mut() {
-        for (name, value) in limits {
-            set_default(requests, &name, value);
-        }
-    }
-}
-
-/// The API server pulls always where the tag is `latest` or absent, and there is no digest.
-fn default_pull_policy(image: &str) -> &'static str {
-    if image.contains('@') {
-        return "IfNotPresent";
-    }
-    let name = image.rsplit('/').next().unwrap_or_default();
-    match name.split_once(':') {
-        None | Some((_, "latest")) => "Always",
-        Some(_) => "IfNotPresent",
-    }
-}
-
-fn default_port(port: &mut Value) {
-    if let Some(port) = port.as_object_mut().filter(|port| port.contains_key("containerPort")) {
-        set_default(port, "protocol", "TCP");
-    }
-}
-
-/// Permissions of projected files, 0644.
-const DEFAULT_MODE: u32 = 0o644;
-
-fn default_volume(volume: &mut Value) {
-    let Some(map) = volume.as_object_mut() else { return };
-    for kind in ["configMap", "secret", "projected", "downwardAPI"] {
-        if let Some(source) = map.get_mut(kind).and_then(Value::as_object_mut) {
-            set_default(source, "defaultMode", DEFAULT_MODE);
-        }
-    }
-    if let Some(path) = map.get_mut("hostPath").and_then(Value::as_object_mut) {
-        set_default(path, "type", "");
-    }
-    if let Some(claim) = map
-        .get_mut("ephemeral")
-        .and_then(|ephemeral| ephemeral.pointer_mut("/volumeClaimTemplate/spec"))
-        .and_then(Value::as_object_mut)
-    {
-        set_default(claim, "volumeMode", "Filesystem");
-    }
-}
-
-fn list_mut<'v>(map: &'v mut Map<String, Value>, key: &str) -> impl Iterator<Item = &'v mut Value> {
-    map.get_mut(key).and_then(Value::as_array_mut).into_iter().flatten()
-}
-
-fn set_default(map: &mut Map<String, Value>, key: &str, value: impl Into<Value>) {
-    let known = map.entry(key).or_insert(Value::Null);
-    if known.is_null() {
-        *known = value.into();
-    }
 }
 
 /// Booleans of the pod API whose `false` means the same as absent. (`allowPrivilegeEscalation`, `runAsNonRoot` and
@@ -326,6 +205,43 @@ mod tests {
     }
 
     #[test]
+    fn every_source_that_the_api_server_completes_is_completed() {
+        for (ours, defaults) in [
+            (
+                json!({"iscsi": {"targetPortal": "p", "iqn": "q", "lun": 0}}),
+                json!({"iscsiInterface": "default"}),
+            ),
+            (
+                json!({"rbd": {"monitors": ["m"], "image": "i"}}),
+                json!({"pool": "rbd", "user": "admin", "keyring": "/etc/ceph/keyring"}),
+            ),
+            (
+                json!({"azureDisk": {"diskName": "d", "diskURI": "u"}}),
+                json!({"cachingMode": "ReadWrite", "fsType": "ext4", "kind": "Shared"}),
+            ),
+            (
+                json!({"scaleIO": {"gateway": "g", "system": "s", "secretRef": {"name": "n"}}}),
+                json!({"storageMode": "ThinProvisioned", "fsType": "xfs"}),
+            ),
+            (json!({"image": {"reference": "r/a:1"}}), json!({"pullPolicy": "IfNotPresent"})),
+            (json!({"image": {"reference": "r/a"}}), json!({"pullPolicy": "Always"})),
+        ] {
+            let defaults = defaults.as_object().unwrap();
+            let completed = |value: Option<&str>| {
+                let mut theirs = ours.clone();
+                let source = theirs.as_object_mut().unwrap().values_mut().next().unwrap();
+                for (field, default) in defaults {
+                    source[field] = value.map_or_else(|| default.clone(), Value::from);
+                }
+                theirs
+            };
+            assert!(same(Kind::Volume, &ours, &completed(None)), "{ours}");
+            assert!(!same(Kind::Volume, &ours, &completed(Some("other"))), "{ours}");
+        }
+        assert!(same(Kind::Volume, &json!({"name": "e"}), &json!({"name": "e", "emptyDir": {}})));
+    }
+
+    #[test]
     fn a_container_stays_ours_after_defaulting_token_limits_and_foreign_variables() {
         let ours = json!({"name": "a", "image": "i:1", "env": [{"name": "X", "value": "1"}],
             "resources": {"limits": {"cpu": "1"}}});
@@ -368,14 +284,5 @@ mod tests {
         assert!(same(Kind::Container, &ours, &theirs));
         assert_eq!(differing_fields(&ours, &theirs), Vec::<String>::new());
         assert_eq!(differing_fields(&ours, &json!({"name": "a", "image": "j:1"})), ["image", "volumeMounts"]);
-    }
-
-    #[test]
-    fn pull_policies_follow_the_tag() {
-        assert_eq!(default_pull_policy("a"), "Always");
-        assert_eq!(default_pull_policy("r:5000/a"), "Always");
-        assert_eq!(default_pull_policy("a:latest"), "Always");
-        assert_eq!(default_pull_policy("a:1"), "IfNotPresent");
-        assert_eq!(default_pull_policy("a@sha256:00"), "IfNotPresent");
     }
 }

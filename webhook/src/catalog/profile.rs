@@ -147,7 +147,9 @@ fn revision(draft: &Builder<'_>, pull_secret: Option<&PullSecret<'_>>) -> String
         let variants = draft.composed.variants.keys().map(|variant| Some(variant.as_str()));
         let manifests: BTreeSet<String> =
             variants.chain([None]).map(|variant| draft.manifest(role, variant)).collect();
-        manifests.iter().for_each(|manifest| part(manifest.as_bytes()));
+        for manifest in &manifests {
+            part(manifest.as_bytes());
+        }
     }
     hash.finalize().iter().take(8).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }

@@ -9,6 +9,12 @@ use serde_json::{Map, Number, Value};
 /// Largest file that is read as YAML or JSON: a ConfigMap or Secret holds at most 1 MiB, a List of them more.
 pub const TEXT_LIMIT: usize = 32 * 1024 * 1024;
 
+/// `---`, a line with a key and a value, and their ends: a file has no more documents than it has room for.
+const SMALLEST_DOCUMENT: usize = 8;
+
+/// Plain lists of Namespaces have a node for each ten bytes. Aliases cannot make more of less.
+const BYTES_PER_NODE: usize = 8;
+
 /// How the text of a file is written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Format {
@@ -64,8 +70,8 @@ fn parse_yaml(text: &str) -> Result<Vec<Value>, String> {
         strict_booleans: true,
         budget: serde_saphyr::budget! {
             max_depth: 100,
-            max_documents: 4_096,
-            max_nodes: 500_000,
+            max_documents: text.len() / SMALLEST_DOCUMENT + 1,
+            max_nodes: (text.len() / BYTES_PER_NODE).max(500_000),
             max_aliases: 1_000,
             max_anchors: 1_000,
             max_recorded_anchor_bytes: TEXT_LIMIT,
@@ -164,6 +170,18 @@ mod tests {
         let json = "{\"a\": 18446744073709551615}\n[null, -1, 1.5, true]";
         let documents = parse(json.as_bytes(), Format::Json).unwrap();
         assert_eq!(documents, [json!({"a": u64::MAX}), json!([null, -1, 1.5, true])]);
+    }
+
+    #[test]
+    fn a_file_may_hold_all_namespaces_of_a_large_cluster() {
+        let document = |index| {
+            "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: team-INDEX, labels: {a.example/b: c}}\n"
+                .replace("INDEX", &u32::to_string(&index))
+        };
+        let text: String = (0..10_000).map(document).collect();
+        assert_eq!(parse(text.as_bytes(), Format::Yaml).unwrap().len(), 10_000);
+        let tiny = "---\na: 1\n".repeat(10_000);
+        assert_eq!(parse(tiny.as_bytes(), Format::Yaml).unwrap().len(), 10_000);
     }
 
     #[test]
