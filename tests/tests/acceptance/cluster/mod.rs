@@ -3,8 +3,10 @@
 //! | module | proves |
 //! | --- | --- |
 //! | [`follow`] | what is applied is what the next pod gets, and nothing is asked for a request |
+//! | [`outage`] | nothing is lost while the API server is away, and what is missing at the start is named |
 //! | [`status`] | who is told what, and that nobody else notices |
 
 mod follow;
+mod outage;
 mod site;
 mod status;

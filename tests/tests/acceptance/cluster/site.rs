@@ -17,6 +17,12 @@ use crate::world::driver;
 /// Generous: it ends when what is waited for is there.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What the webhook needs, in the order in which it is applied.
+const KINDS: [&[&str]; 2] = [
+    &["Namespace", "ServiceAccount", "CustomResourceDefinition"],
+    &["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"],
+];
+
 /// What is there before the webhook.
 pub(crate) struct Site {
     pub(crate) cluster: Cluster,
@@ -26,11 +32,17 @@ pub(crate) struct Site {
 impl Site {
     /// A control plane without a webhook.
     pub(crate) fn prepare() -> Self {
+        Self::without(&[])
+    }
+
+    /// The same without the objects of these kinds.
+    pub(crate) fn without(missing: &[&str]) -> Self {
         let cluster = Cluster::start_with(&ClusterOptions { audit: true, ..ClusterOptions::default() });
         let site = Self { api: cluster.admin().clone(), cluster };
-        site.install(&["Namespace", "ServiceAccount"]);
-        site.install(&["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"]);
-        site.install(&["CustomResourceDefinition"]);
+        for kinds in KINDS {
+            let kinds: Vec<&str> = kinds.iter().copied().filter(|kind| !missing.contains(kind)).collect();
+            site.install(&kinds);
+        }
         site
     }
 

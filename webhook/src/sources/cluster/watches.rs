@@ -207,10 +207,11 @@ impl Trouble {
             return error.to_string();
         };
         match source {
-            kube::Error::Api(status) if status.is_forbidden() => {
+            kube::Error::Api(status) if status.code == 403 => {
                 format!("{}; the roles in manifests/base allow it", status.message)
             }
-            kube::Error::Api(status) if status.is_not_found() && matches!(self.what, Watched::Profiles) => {
+            // Of a group that it never heard of it says so in plain text.
+            kube::Error::Api(status) if status.code == 404 && matches!(self.what, Watched::Profiles) => {
                 "the API server does not know SparkProfiles; apply the definition: spark-injector crd | kubectl apply -f -".to_owned()
             }
             source => crate::cluster::describe(source),

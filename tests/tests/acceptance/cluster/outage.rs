@@ -1,0 +1,136 @@
+//! The API server goes and comes, forgets its history, and connections break: nothing is lost, and nobody restarts.
+
+use std::net::SocketAddr;
+
+use acceptance::balancer::Balancer;
+use acceptance::client::{Namespace, config_map};
+use acceptance::manifests::OWN;
+use acceptance::webhook::Webhook;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Value, json};
+
+use super::site::{Site, assert_ready, file, status};
+use crate::world::{driver, profile};
+
+fn with_source(name: &str) -> Value {
+    profile(name, &json!({"files": [{"mountPath": "/conf", "configMap": {"name": name}}]}))
+}
+
+fn source(name: &str, text: &str) -> Value {
+    config_map(OWN, name, &[("app.conf", text)])
+}
+
+/// Whether a driver is injected, as the webhook itself says it: the API server may be away.
+fn injects(webhook: &Webhook, namespace: &str) -> bool {
+    let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+        "uid": "u", "operation": "CREATE", "namespace": namespace, "object": driver(namespace, "d"),
+        "kind": {"group": "", "version": "v1", "kind": "Pod"},
+        "resource": {"group": "", "version": "v1", "resource": "pods"}}});
+    let answer = webhook.review(&review).expect(200);
+    answer["response"]["allowed"] == true && answer["response"]["patch"].is_string()
+}
+
+#[test]
+fn an_api_server_that_goes_and_comes_changes_nothing() {
+    let mut site = Site::prepare();
+    site.api.create_namespace(&Namespace::new("a").opted_in());
+    let (_registered, webhook) = site.register();
+    site.kubectl_apply(&[with_source("a"), source("a", "one")]);
+    site.wait_for_profile("a", "a");
+
+    site.cluster.kill_api_server();
+    webhook.wait_for_log("cannot watch");
+    assert!(injects(&webhook, "a"));
+    assert_ready(&webhook);
+
+    site.cluster.start_api_server();
+    site.kubectl_apply(&[source("a", "two")]);
+    site.wait_for_driver("a", |reply| file(&reply.body, "app.conf") == BASE64.encode("two"));
+
+    // The store goes alone: the API server stays and answers with errors.
+    site.cluster.kill_etcd();
+    assert!(injects(&webhook, "a"));
+    site.cluster.start_etcd();
+    site.kubectl_apply(&[source("a", "three")]);
+    site.wait_for_driver("a", |reply| file(&reply.body, "app.conf") == BASE64.encode("three"));
+    assert!(!webhook.log().iter().any(|line| line.contains("panic")));
+}
+
+#[test]
+fn what_happened_behind_a_cut_connection_is_learned_from_a_new_list() {
+    let mut site = Site::prepare();
+    for name in ["stays", "leaves", "loses", "moves"] {
+        site.api.create_namespace(&Namespace::new(name).opted_in());
+        site.kubectl_apply(&[with_source(name), source(name, "one")]);
+    }
+    // Between the webhook and the API server stands something that can be cut.
+    let balancer = Balancer::start();
+    let api: SocketAddr = site.cluster.url().trim_start_matches("https://").parse().expect("an address");
+    balancer.add(api, None);
+    let url = format!("https://{}", balancer.address());
+    let kubeconfig = site.cluster.service_account_kubeconfig_to(&url, OWN, OWN);
+    let webhook = Webhook::start_on_cluster(&kubeconfig, &["--poll", "100ms"]);
+    assert_ready(&webhook);
+    site.api.create_namespace(&Namespace::new("probe").opted_in());
+    let registered = webhook.registration("site").register(&site.api);
+    registered.wait("probe");
+    for name in ["stays", "leaves", "loses", "moves"] {
+        site.wait_for_profile(name, name);
+    }
+
+    // A cut alone: watches go on where they were.
+    balancer.cut(api);
+    site.kubectl_apply(&[source("stays", "two")]);
+    site.wait_for_driver("stays", |reply| file(&reply.body, "app.conf") == BASE64.encode("two"));
+
+    // Cut off for long: meanwhile everything changes, and the history that would tell of it is lost.
+    balancer.retire(api);
+    balancer.cut(api);
+    webhook.wait_for_log("cannot watch");
+    site.kubectl_apply(&[source("stays", "three")]);
+    let opted_out = json!({"metadata": {"labels": {"spark-injector.io/inject": null}}});
+    site.api.patch("/api/v1/namespaces/leaves", "application/merge-patch+json", &opted_out).expect(200);
+    site.api.delete(&with_source("loses")).expect(200);
+    let mut renamed = with_source("moves");
+    renamed["metadata"]["name"] = "elsewhere".into();
+    site.api.delete(&with_source("moves")).expect(200);
+    site.kubectl_apply(&[renamed, Namespace::new("arrives").opted_in().object()]);
+    site.kubectl_apply(&[with_source("arrives"), source("arrives", "one")]);
+    site.api.create_service_account("arrives", "default");
+    site.cluster.compact_etcd();
+    // Its memory of the changes goes as well.
+    site.cluster.kill_api_server();
+    site.cluster.start_api_server();
+    assert!(injects(&webhook, "stays"), "from memory");
+
+    balancer.add(api, None);
+    site.wait_for_driver("stays", |reply| file(&reply.body, "app.conf") == BASE64.encode("three"));
+    site.wait_for_driver("leaves", |reply| reply.status == 201 && status(&reply.body).is_null());
+    site.wait_for_denial("loses", "no SparkProfile");
+    site.wait_for_profile("moves", "elsewhere");
+    site.wait_for_profile("arrives", "arrives");
+    assert_ready(&webhook);
+}
+
+#[test]
+fn what_is_missing_at_the_start_is_named_and_waited_for() {
+    let site = Site::without(&["CustomResourceDefinition", "ClusterRoleBinding"]);
+    let webhook = Webhook::start_on_cluster(&site.kubeconfig(), &["--poll", "100ms"]);
+    let (ready, why) = webhook.admin("/readyz");
+    assert_eq!(ready, 503, "{why}");
+    assert!(why.contains("not all read yet"), "{why}");
+    let forbidden = webhook.wait_for_log("cannot list resource \\\"namespaces\\\"");
+    assert!(forbidden.contains("manifests/base"), "{forbidden}");
+    assert_eq!(webhook.admin("/livez").0, 200);
+
+    site.install(&["ClusterRoleBinding"]);
+    let missing = webhook.wait_for_log("does not know SparkProfiles");
+    assert!(missing.contains("spark-injector crd | kubectl apply"), "{missing}");
+    assert_eq!(webhook.admin("/readyz").0, 503);
+
+    site.install(&["CustomResourceDefinition"]);
+    assert_ready(&webhook);
+    let said = webhook.log().iter().filter(|line| line.contains("does not know SparkProfiles")).count();
+    assert_eq!(said, 1, "every cause is said once, not at every attempt");
+}
