@@ -13,7 +13,7 @@ use crate::process::wait_until;
 pub const WEBHOOK_NAME: &str = "pods.spark-injector.io";
 
 /// The name of the other webhook inside the configuration, for every pod of isolated namespaces.
-pub const ISOLATE_NAME: &str = "isolate.spark-injector.io";
+pub const ISOLATE_NAME: &str = "isolation.spark-injector.io";
 
 /// The annotation that an injected pod carries.
 pub const STATUS_ANNOTATION: &str = "spark-injector.io/status";

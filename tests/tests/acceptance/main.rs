@@ -8,6 +8,7 @@
 //! | [`forged`] | that a made-up review gains nothing, whichever entry it is posted to |
 //! | [`identity`] | that an API server which proves who it is, and nobody else, is given what is secret |
 //! | [`isolation`] | that every pod of an isolated namespace stays on its nodes, whoever makes it |
+//! | [`check`] | that each broken link of the chain is found, with its remedy |
 //! | [`others`], [`scheduling`] | life beside in-tree plugins and other webhooks |
 //! | [`answers`] | what the API server makes of each kind of answer |
 //! | [`reload`], [`down`] | profiles that change while serving, a webhook that does not answer |
@@ -21,6 +22,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod answers;
+mod check;
 mod cluster;
 mod contained;
 mod definition;

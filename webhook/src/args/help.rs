@@ -10,7 +10,7 @@ Exit status:
   0  done
   1  a defect of this program
   2  unusable input or arguments
-  3  the webhook would deny the object";
+  3  the webhook would deny the object, or a check failed";
 
 pub(super) const INJECT: &str = "\
 Pods, Lists, streams of documents, StatefulSets, Deployments, ReplicaSets (their pod template) and AdmissionReviews
@@ -34,6 +34,21 @@ Ends with 0 also where a pod would be denied: then the text says so and why.
 Examples:
   spark-injector explain --from profiles/ --namespace team-a -f driver.yaml
   kubectl get pod spark-pi-driver -o yaml | spark-injector explain --from profiles/ --namespace team-a -o json";
+
+pub(super) const CHECK: &str = "\
+Asks the API server with the rights of whoever runs it; nothing is stored: canary pods are dry runs. A broken link has its
+remedy below it; what needs rights that are missing, or cannot be told from here, is marked as not checked.
+
+Examples:
+  spark-injector check
+  spark-injector check --namespace team-a -o json
+  spark-injector check --kubeconfig admin.kubeconfig --context prod --own-namespace spark-injector
+
+Exit status:
+  0  every link that was checked holds
+  1  a defect of this program
+  2  unusable arguments or kubeconfig
+  3  a link is broken";
 
 pub(super) const VALIDATE: &str = "\
 Prints one mistake per line, with file, object, field, value and what is allowed, and ends with 2 if there is any.

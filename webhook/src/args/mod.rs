@@ -6,6 +6,7 @@
     reason = "these comments are printed as help texts, where backticks are noise"
 )]
 
+mod check;
 mod cluster;
 mod duration;
 mod help;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use check::{CheckArgs, CheckOutput};
 pub use cluster::ClusterArgs;
 pub use serve::{
     ClientArgs, DrainArgs, LimitArgs, LogArgs, LogLevel, LogLook, ServeArgs, TlsArgs, TlsVersion,
@@ -42,6 +44,9 @@ pub enum Command {
     /// Say what would be injected, from which profile and field, and why not.
     #[command(after_help = help::EXPLAIN)]
     Explain(ExplainArgs),
+    /// Prove the chain from the API server to an injected pod, and name the link that is broken.
+    #[command(after_help = help::CHECK)]
+    Check(Box<CheckArgs>),
     /// Check profiles and their sources; print every mistake.
     #[command(after_help = help::VALIDATE)]
     Validate(ValidateArgs),

@@ -120,7 +120,11 @@ pub(super) fn gaps(catalog: &Catalog) -> impl Iterator<Item = Problem> {
                 ),
                 ..label()
             }),
-            (Some(_), true) if entry.mode == Mode::Enforce && entry.selector.selector.as_ref().is_ok_and(BTreeMap::is_empty) => {
+            (Some(_), true)
+                // An annotation that is empty on purpose exempts from a default; without a default there is nothing.
+                if entry.mode == Mode::Enforce
+                    && profile.default_selector.is_empty()
+                    && entry.selector.selector.as_ref().is_ok_and(BTreeMap::is_empty) => {
                 gaps.push(Problem {
                     message: format!(
                         "isolates from nothing: neither annotation {NODE_SELECTOR_ANNOTATION} nor spec.nodeSelector.default of profile {} says on which nodes its pods belong",

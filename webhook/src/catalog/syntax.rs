@@ -71,7 +71,7 @@ pub(super) fn parse_node_selector(text: &str) -> Result<BTreeMap<String, String>
 pub(super) const OPERATORS: &str = "In, NotIn, Exists, DoesNotExist";
 
 /// Whether labels match a selector; an empty selector matches everything.
-pub(super) fn matches_labels(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
+pub(crate) fn matches_labels(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
     let exact = selector.match_labels.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
     exact
         && selector.match_expressions.iter().flatten().all(|expression| {

@@ -13,7 +13,7 @@ pub(super) enum Failure {
     Unusable(String),
     /// As unusable, and everything has been said already.
     Invalid,
-    /// The webhook would deny the object, and the reasons are written: 3.
+    /// The webhook would deny the object, or a check failed, and the reasons are written: 3.
     Denied,
 }
 

@@ -1,5 +1,6 @@
 //! The commands. They read files and streams and write the results of the engine; they decide nothing themselves.
 
+mod check;
 mod exit;
 mod explain;
 mod inject;
@@ -28,6 +29,7 @@ pub fn run(command: Command) -> ExitCode {
     let result = match command {
         Command::Inject(args) => inject::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Check(args) => check::run(*args),
         Command::Validate(args) => validate::run(args),
         Command::Secrets(args) => secrets::run(args),
         Command::Serve(args) => serve::run(*args),

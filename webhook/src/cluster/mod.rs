@@ -1,6 +1,7 @@
 //! The API server as this process meets it: which one, as whom, with which limits. What is asked of it is the part of
 //! whoever holds the client.
 
+pub mod ask;
 pub mod lease;
 
 use std::error::Error as _;

@@ -6,6 +6,7 @@
 //! snapshot goes into `live`, from where everybody else reads it.
 
 pub mod cluster;
+pub mod collected;
 pub mod directory;
 pub mod document;
 mod files_root;
