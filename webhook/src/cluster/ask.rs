@@ -124,9 +124,9 @@ impl Api {
     async fn send(&self, request: http::request::Builder, body: Vec<u8>) -> Result<Reply, String> {
         let request = request.body(Body::from(body)).map_err(|error| error.to_string())?;
         let answered = async {
-            let response = self.client.send(request).await.map_err(|error| describe(&error))?;
+            let response = self.client.send(request).await.map_err(|error| super::describe(&error))?;
             let (parts, body) = response.into_parts();
-            let body = body.collect().await.map_err(|error| describe(&error))?.to_bytes();
+            let body = body.collect().await.map_err(|_| "the answer was cut off")?.to_bytes();
             let body = serde_json::from_slice(&body).unwrap_or_else(|_| Value::Object(Map::new()));
             Ok(Reply { status: parts.status.as_u16(), body, warnings: warnings(&parts.headers) })
         };
@@ -141,15 +141,6 @@ fn warnings(headers: &HeaderMap) -> Vec<String> {
         Some(serde_json::from_str(&quoted).unwrap_or(quoted))
     };
     headers.get_all(header::WARNING).iter().filter_map(text).collect()
-}
-
-/// An error with its causes: the outermost text alone says `client error (Connect)`.
-fn describe(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    causes.fold(error.to_string(), |text, cause| {
-        let cause = cause.to_string();
-        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
-    })
 }
 
 #[cfg(test)]
