@@ -13,7 +13,7 @@ use acceptance::webhook::Webhook;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::world::{one_file, profile};
+use crate::world::{driver, one_file, profile};
 
 const NAME: &str = "checked";
 const PROFILES: &str = "/apis/spark-injector.io/v1alpha1/sparkprofiles";
@@ -38,13 +38,19 @@ impl Chain {
         let served = wait_until(Duration::from_secs(20), || (api.get(PROFILES).status == 200).then_some(()));
         assert!(served.is_some(), "the definition did not come into effect");
         let namespaces = [Namespace::new(NAME).opted_in().isolated(), Namespace::new("checked-not")];
+        let mut files = one_file();
+        let shared = json!({"mountPath": "/shared", "configMap": {"name": "shared"}});
+        files.as_array_mut().expect("a list").push(shared);
         let object = profile(
             NAME,
-            &json!({"files": one_file(), "nodeSelector": {"default": {"pool": "a"}, "scope": "AllPods"},
+            &json!({"files": files, "nodeSelector": {"default": {"pool": "a"}, "scope": "AllPods"},
                     "executorRole": {"name": "IS_EXECUTOR", "value": "yes"}}),
         );
         let mut documents: Vec<Value> = namespaces.iter().map(Namespace::object).collect();
         documents.push(object.clone());
+        documents.push(acceptance::client::config_map("spark-injector", "shared", &[("site.xml", "<x/>")]));
+        api.create_namespace(&Namespace::new("spark-injector"));
+        api.apply_config_map("spark-injector", "shared", &[("site.xml", "<x/>")]);
         for namespace in &namespaces {
             api.create_namespace(namespace);
         }
@@ -258,9 +264,82 @@ fn grant(api: &Api, user: &str, name: &str, rules: &Value) {
     api.apply(&binding(user, name));
 }
 
+fn explain(kubeconfig: &Path, more: &[&str], stdin: &Value) -> Finished {
+    let config = kubeconfig.to_str().expect("a path in UTF-8");
+    let mut args = vec!["explain", "--kubeconfig", config, "--namespace", NAME];
+    args.extend(more);
+    cli::run(&args, stdin.to_string().as_bytes())
+}
+
+#[test]
+fn explain_asks_the_cluster_with_the_rights_of_whoever_runs_it() {
+    let chain = Chain::start();
+    let api = chain.api();
+    let says = |kubeconfig: &Path, more: &[&str], stdin: &Value, parts: &[&str]| {
+        let finished = explain(kubeconfig, more, stdin);
+        assert_eq!(finished.status, 0, "{finished:?}");
+        for part in parts {
+            assert!(finished.stdout.contains(part), "{part} in {}", finished.stdout);
+        }
+        finished.stdout
+    };
+    let admin = chain.cluster.kubeconfig();
+    let stored = api.create(&driver(NAME, "one")).expect(201);
+    let status = stored["metadata"]["annotations"]["spark-injector.io/status"].as_str().expect("a status");
+    let status: Value = serde_json::from_str(status).expect("JSON");
+    let revision = status["revision"].as_str().expect("a revision");
+    let path = format!("{PROFILES}/{NAME}/status");
+    let at = |revision: &str| {
+        let change = json!({"status": {"revision": revision}});
+        api.patch(&path, "application/merge-patch+json", &change).expect(200);
+    };
+    at(revision);
+
+    // A file: with the content of the sources the revision is the real one.
+    let injected = format!("injected (driver, profile checked, files {revision})");
+    let parts =
+        ["Namespace checked: served by profile checked, isolated", injected.as_str(), "nodeSelector pool"];
+    says(&admin, &[], &driver(NAME, "two"), &parts);
+    // A pod that is there: as one like it would be admitted today.
+    says(&admin, &["--pod", "one"], &Value::Null, &["now: one  driver", "current", injected.as_str()]);
+    // Those that run.
+    let table = says(&admin, &["--running"], &Value::Null, &["1 running, 0 of them"]);
+    assert!(table.starts_with("one  driver") && table.contains(revision), "{table}");
+    at("ffffffffffffffff");
+    says(&admin, &["--running"], &Value::Null, &["old: the profile is at ffffffffffffffff", "1 of them"]);
+
+    // Somebody of the team: without the platform's sources, and told so.
+    let viewer = chain.cluster.kubeconfig_for("viewer", None);
+    grant(
+        api,
+        "viewer",
+        "viewer",
+        &json!([
+        {"apiGroups": ["spark-injector.io"], "resources": ["sparkprofiles"], "verbs": ["list"]},
+        {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"]}]),
+    );
+    let allowed = wait_until(Duration::from_secs(20), || {
+        (explain(&viewer, &[], &driver(NAME, "two")).status == 0).then_some(())
+    });
+    assert!(allowed.is_some(), "{:?}", explain(&viewer, &[], &driver(NAME, "two")));
+    let parts = [
+        "not read: ConfigMap spark-injector/shared",
+        "the files at /shared",
+        "injected (driver, profile checked",
+    ];
+    says(&viewer, &[], &driver(NAME, "two"), &parts);
+    let finished = explain(&viewer, &["--running"], &Value::Null);
+    assert_eq!(finished.status, 2, "{finished:?}");
+    assert!(finished.stderr.contains("Pods of namespace checked cannot be read"), "{}", finished.stderr);
+    // And somebody without any rights.
+    let nobody = chain.cluster.kubeconfig_for("nobody", None);
+    let finished = explain(&nobody, &[], &driver(NAME, "two"));
+    assert_eq!(finished.status, 2, "{finished:?}");
+    assert!(finished.stderr.contains("SparkProfiles cannot be read"), "{}", finished.stderr);
+}
+
 /// The account and the rights of the shipped manifests.
 fn rights(api: &Api) {
-    api.create_namespace(&Namespace::new("spark-injector"));
     for file in ["service-account.yaml", "rbac.yaml"] {
         let text =
             std::fs::read_to_string(places::repository().join("manifests/base").join(file)).expect(file);

@@ -29,9 +29,13 @@ Exit status:
   3  denied: the reason is on the standard error, nothing on the standard output";
 
 pub(super) const EXPLAIN: &str = "\
-Ends with 0 also where a pod would be denied: then the text says so and why.
+Without --from the cluster is asked, with the rights of whoever runs this: SparkProfiles, the namespace, and the sources
+as far as they may be read; what could not be read is named. Ends with 0 also where a pod would be denied: then the text
+says so and why.
 
 Examples:
+  spark-injector explain --namespace team-a --pod spark-pi-driver
+  spark-injector explain --namespace team-a --running
   spark-injector explain --from profiles/ --namespace team-a -f driver.yaml
   kubectl get pod spark-pi-driver -o yaml | spark-injector explain --from profiles/ --namespace team-a -o json";
 

@@ -43,7 +43,7 @@ pub enum Command {
     Inject(InjectArgs),
     /// Say what would be injected, from which profile and field, and why not.
     #[command(after_help = help::EXPLAIN)]
-    Explain(ExplainArgs),
+    Explain(Box<ExplainArgs>),
     /// Prove the chain from the API server to an injected pod, and name the link that is broken.
     #[command(after_help = help::CHECK)]
     Check(Box<CheckArgs>),
@@ -198,15 +198,27 @@ pub enum InjectOutput {
 /// Flags of `explain`.
 #[derive(Args, Debug)]
 pub struct ExplainArgs {
+    /// Folder or file of YAML and JSON to explain from, instead of the cluster; repeatable
+    #[arg(long, value_name = "PATH", env = "SPARK_INJECTOR_FROM")]
+    pub from: Vec<PathBuf>,
+    /// Which cluster, without --from.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
     /// Shared flags.
     #[command(flatten)]
-    pub inputs: InputArgs,
+    pub compile: CompileArgs,
     /// Namespace in which the objects would be created
     #[arg(long, short, value_name = "NS", env = "SPARK_INJECTOR_NAMESPACE")]
     pub namespace: String,
     /// File with the objects; `-` is the standard input
     #[arg(long, short, value_name = "FILE", default_value = "-")]
     pub file: PathBuf,
+    /// A pod of the cluster instead of a file: what one like it would be given today
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["file", "from", "running"])]
+    pub pod: Option<String>,
+    /// The Spark pods that run in the namespace: which were injected, and with an old revision or the current one
+    #[arg(long, conflicts_with_all = ["file", "from"])]
+    pub running: bool,
     /// How the result is written
     #[arg(long, short, value_enum, default_value_t = ExplainOutput::Text)]
     pub output: ExplainOutput,

@@ -6,10 +6,12 @@ use serde_json::{Value, json};
 use super::Compiled;
 use super::exit::Failure;
 use super::judge::{self, Judged};
-use super::objects;
+use super::live::{self, Live, Seen};
 use super::output::Printed;
+use super::{objects, running};
 use crate::admit::{Action, Note};
 use crate::args::{ExplainArgs, ExplainOutput, Inputs};
+use crate::cluster::ask::Unread;
 
 /// The order and the headings in which a person reads what happened.
 const SECTIONS: [(Action, &str); 5] = [
@@ -24,19 +26,80 @@ const SECTIONS: [(Action, &str); 5] = [
 const VALUE_WIDTH: usize = 60;
 
 pub(super) fn run(args: ExplainArgs) -> Result<(), Failure> {
-    let ExplainArgs { inputs, namespace, file, output } = args;
-    let compiled = Compiled::new(&Inputs::from(inputs))?;
+    let ExplainArgs { from, cluster, compile, namespace, file, pod, running, output } = args;
+    if from.is_empty() {
+        let what = match pod {
+            _ if running => What::Running,
+            Some(name) => What::Pod(name),
+            None => What::Documents(objects::read(&file)?),
+        };
+        return live::ask(cluster, compile, async |live| from_cluster(&live, &namespace, what, output).await);
+    }
+    let compiled = Compiled::new(&Inputs::new(from, compile))?;
     compiled.require_namespace(&namespace)?;
+    explain(&compiled, &namespace, &objects::read(&file)?, Vec::new(), output)
+}
+
+/// What is to be explained.
+enum What {
+    Documents(Vec<Value>),
+    Pod(String),
+    Running,
+}
+
+async fn from_cluster(
+    live: &Live,
+    namespace: &str,
+    what: What,
+    output: ExplainOutput,
+) -> Result<(), Failure> {
+    let Seen { compiled, served, unread } = live.namespace(namespace).await?;
+    let unusable = |what: &str, unread: &Unread| {
+        Failure::Unusable(format!("{what} cannot be read: {}", unread.sentence()))
+    };
+    let pods = format!("/api/v1/namespaces/{namespace}/pods");
+    let mut remarks: Vec<String> = unread.iter().map(|unread| format!("not read: {unread}")).collect();
+    let documents = match what {
+        What::Documents(documents) => documents,
+        What::Pod(name) => {
+            let pod = live.api.read(&format!("{pods}/{name}")).await;
+            let pod = pod.map_err(|unread| unusable(&format!("Pod {namespace}/{name}"), &unread))?;
+            let found = running::running(std::slice::from_ref(&pod), &served, namespace);
+            remarks
+                .extend(running::text(&found).lines().take(found.len()).map(|line| format!("now: {line}")));
+            vec![running::as_new(&pod)]
+        }
+        What::Running => {
+            let pods = live.api.list(&format!("{pods}?{}", running::SPARK_PODS)).await;
+            let pods = pods.map_err(|unread| unusable(&format!("Pods of namespace {namespace}"), &unread))?;
+            let found = running::running(&pods, &served, namespace);
+            return match output {
+                ExplainOutput::Text => Printed::from(running::text(&found)),
+                ExplainOutput::Json => Printed::pretty(&running::json(&found))?,
+            }
+            .write();
+        }
+    };
+    explain(&compiled, namespace, &documents, remarks, output)
+}
+
+fn explain(
+    compiled: &Compiled,
+    namespace: &str,
+    documents: &[Value],
+    remarks: Vec<String>,
+    output: ExplainOutput,
+) -> Result<(), Failure> {
     let mut judged = Vec::new();
     let mut others = Vec::new();
-    for document in objects::read(&file)? {
-        let contents = objects::find(&document, &namespace)?;
+    for document in documents {
+        let contents = objects::find(document, namespace)?;
         others.extend(contents.others);
         for target in contents.targets {
-            judged.push(judge::judge(&compiled.catalog, &namespace, &document, target)?);
+            judged.push(judge::judge(&compiled.catalog, namespace, document, target)?);
         }
     }
-    let explained = Explained { compiled: &compiled, namespace: &namespace, judged, others };
+    let explained = Explained { compiled, namespace, remarks, judged, others };
     match output {
         ExplainOutput::Text => Printed::from(explained.text()),
         ExplainOutput::Json => Printed::pretty(&explained.json())?,
@@ -47,6 +110,8 @@ pub(super) fn run(args: ExplainArgs) -> Result<(), Failure> {
 struct Explained<'e> {
     compiled: &'e Compiled,
     namespace: &'e str,
+    /// What the reader has to know about the inputs.
+    remarks: Vec<String>,
     judged: Vec<Judged>,
     others: Vec<String>,
 }
@@ -62,6 +127,9 @@ impl Explained<'_> {
         };
         let isolated = if self.compiled.catalog.isolates(self.namespace) { ", isolated" } else { "" };
         line(&mut text, &format!("Namespace {}: {served}{isolated}", self.namespace));
+        for remark in &self.remarks {
+            line(&mut text, &format!("  {remark}"));
+        }
         for problem in self.compiled.catalog.problems_of(self.namespace) {
             line(&mut text, &format!("  mistake: {problem}"));
         }
@@ -86,6 +154,7 @@ impl Explained<'_> {
             "optedIn": self.is_opted_in(),
             "isolated": self.compiled.catalog.isolates(self.namespace),
             "profile": self.compiled.catalog.profile_of(self.namespace),
+            "remarks": self.remarks,
             "problems": problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "objects": self.judged.iter().map(facts).collect::<Vec<_>>(),
             "passedThrough": self.others,

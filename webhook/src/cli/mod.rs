@@ -5,8 +5,10 @@ mod exit;
 mod explain;
 mod inject;
 mod judge;
+mod live;
 mod objects;
 mod output;
+mod running;
 mod secrets;
 mod serve;
 mod validate;
@@ -28,7 +30,7 @@ pub use exit::report_usage;
 pub fn run(command: Command) -> ExitCode {
     let result = match command {
         Command::Inject(args) => inject::run(args),
-        Command::Explain(args) => explain::run(args),
+        Command::Explain(args) => explain::run(*args),
         Command::Check(args) => check::run(*args),
         Command::Validate(args) => validate::run(args),
         Command::Secrets(args) => secrets::run(args),

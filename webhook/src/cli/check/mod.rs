@@ -16,7 +16,7 @@ mod finding;
 mod handshake;
 mod installed;
 mod permissions;
-mod served;
+pub(super) mod served;
 mod trouble;
 
 use std::time::{Duration, Instant, SystemTime};

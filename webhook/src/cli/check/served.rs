@@ -11,14 +11,14 @@ use crate::catalog::{Catalog, NamespaceInput, Service, Settings, Snapshot};
 use crate::sources::collected::collect;
 
 /// Profiles and namespaces as the API server has them, compiled without the files: those are the injector's to read.
-pub(super) struct Served {
-    pub(super) catalog: Catalog,
+pub(in crate::cli) struct Served {
+    pub(in crate::cli) catalog: Catalog,
     pub(super) snapshot: Snapshot,
-    pub(super) profiles: BTreeMap<String, Value>,
+    pub(in crate::cli) profiles: BTreeMap<String, Value>,
 }
 
 impl Served {
-    pub(super) fn new(profiles: Vec<Value>, namespaces: &[Value], settings: &Settings) -> Self {
+    pub(in crate::cli) fn new(profiles: Vec<Value>, namespaces: &[Value], settings: &Settings) -> Self {
         let stripped: Vec<Value> = profiles.iter().map(without_files).collect();
         let documents = [
             json!({ "kind": "SparkProfileList", "apiVersion": GROUP_VERSION, "items": stripped }),
@@ -44,8 +44,8 @@ impl Served {
             || namespace == self.catalog.own_namespace()
     }
 
-    /// The profile as it was read.
-    pub(super) fn status(&self, profile: &str) -> SparkProfileStatus {
+    /// What the injector says of a profile, as far as it can be read.
+    pub(in crate::cli) fn status(&self, profile: &str) -> SparkProfileStatus {
         let status = self.profiles.get(profile).and_then(|profile| profile.get("status")).cloned();
         status.and_then(|status| serde_json::from_value(status).ok()).unwrap_or_default()
     }
@@ -63,7 +63,7 @@ impl Served {
     }
 
     /// A profile with all that it extends.
-    fn closure(&self, profile: &str) -> Vec<&Value> {
+    pub(in crate::cli) fn closure(&self, profile: &str) -> Vec<&Value> {
         let (mut open, mut seen) = (vec![profile.to_owned()], Vec::new());
         let mut found = Vec::new();
         while let Some(next) = open.pop() {
@@ -78,7 +78,7 @@ impl Served {
 }
 
 /// Files and what is secret are the injector's to read.
-fn without_files(profile: &Value) -> Value {
+pub(in crate::cli) fn without_files(profile: &Value) -> Value {
     let mut profile = profile.clone();
     if let Some(spec) = profile.get_mut("spec").and_then(Value::as_object_mut) {
         spec.remove("files");
@@ -87,7 +87,7 @@ fn without_files(profile: &Value) -> Value {
     profile
 }
 
-pub(super) fn name(object: &Value) -> &str {
+pub(in crate::cli) fn name(object: &Value) -> &str {
     object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()
 }
 
