@@ -11,7 +11,7 @@ use super::parse::subject;
 use super::report::Report;
 use super::{Catalog, Problem, ProblemKind, syntax};
 use crate::admit::covers;
-use crate::admit::plan::{Isolation, Plan};
+use crate::admit::plan::{Isolation, NodeSelector, Plan};
 use crate::api::names::{ISOLATE_ENABLED, ISOLATE_LABEL, NODE_SELECTOR_ANNOTATION};
 use crate::api::{Mode, SelectorScope};
 
@@ -123,8 +123,8 @@ pub(super) fn gaps(catalog: &Catalog) -> impl Iterator<Item = Problem> {
             (Some(_), true)
                 // An annotation that is empty on purpose exempts from a default; without a default there is nothing.
                 if entry.mode == Mode::Enforce
-                    && profile.default_selector.is_empty()
-                    && entry.selector.selector.as_ref().is_ok_and(BTreeMap::is_empty) => {
+                    && is_empty(&profile.default_selector)
+                    && is_empty(entry.selector) => {
                 gaps.push(Problem {
                     message: format!(
                         "isolates from nothing: neither annotation {NODE_SELECTOR_ANNOTATION} nor spec.nodeSelector.default of profile {} says on which nodes its pods belong",
@@ -152,6 +152,10 @@ pub(super) fn gaps(catalog: &Catalog) -> impl Iterator<Item = Problem> {
     }
     gaps.sort();
     gaps.into_iter()
+}
+
+fn is_empty(selector: &NodeSelector) -> bool {
+    selector.selector.as_ref().is_ok_and(BTreeMap::is_empty)
 }
 
 fn gap(subject: String, path: String) -> Problem {
