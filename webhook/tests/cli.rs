@@ -104,7 +104,7 @@ fn json_of(ran: &Ran) -> Value {
 #[test]
 fn every_command_explains_itself() {
     let folder = Folder::new();
-    for command in ["", "inject", "explain", "validate", "secrets", "serve", "crd", "completions"] {
+    for command in ["", "inject", "explain", "check", "validate", "secrets", "serve", "crd", "completions"] {
         let ran = folder.run(&format!("{command} --help"), "");
         assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
         assert!(
@@ -130,6 +130,11 @@ fn unusable_arguments_end_with_2() {
         "inject --from p --namespace team-a -f none.yaml",
         "inject --from p --namespace unknown",
         "explain --from p --namespace unknown",
+        "explain --from p --namespace team-a --pod spark-pi-driver",
+        "explain --namespace team-a --kubeconfig none",
+        "explain --namespace team-a --pod a --running",
+        "check --kubeconfig none",
+        "check -o yaml",
         "secrets --from p --namespace unknown",
         "validate",
         "completions tcsh-of-mine",
@@ -411,4 +416,24 @@ fn explain_says_what_why_and_what_stays() {
     assert_eq!(facts["objects"][0]["outcome"], "injected");
     let notes = facts["objects"][0]["notes"].as_array().unwrap();
     assert!(notes.iter().any(|note| note["action"] == "kept"), "{facts}");
+}
+
+#[test]
+fn isolated_namespaces_are_judged_by_both_entries() {
+    let folder = Folder::new();
+    folder.write(
+        "p/isolated.yaml",
+        "{apiVersion: v1, kind: Namespace, metadata: {name: iso, labels: {spark-injector.io/isolate: enabled}}}\n---\n\
+         {apiVersion: spark-injector.io/v1alpha1, kind: SparkProfile, metadata: {name: iso}, spec: {namespaces: {names: [iso]}, \
+         nodeSelector: {scope: AllPods, default: {pool: iso}}}}\n",
+    );
+    let pod = "{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {containers: [{name: c, image: i}]}}";
+    let injected = json_of(&folder.run("inject --from p --namespace iso -o json", pod));
+    assert_eq!(injected["spec"]["nodeSelector"]["pool"], "iso");
+    let ran = folder.run("explain --from p --namespace iso", pod);
+    assert!(ran.stdout.contains("isolated: held to the nodes of its namespace"), "{}", ran.stdout);
+    let pinned = pod.replace("containers:", "nodeName: n1, containers:");
+    let ran = folder.run("inject --from p --namespace iso", &pinned);
+    assert_eq!((ran.code, ran.stdout.as_str()), (3, ""), "{}", ran.stderr);
+    assert!(ran.stderr.contains("the pod sets nodeName n1"), "{}", ran.stderr);
 }
