@@ -4,32 +4,21 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use rustls::ServerConfig;
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::crypto::ring;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
-use x509_parser::time::ASN1Time;
 
-use crate::{ClientAuthorities, Error};
+use crate::certificate::{Certificate, moment};
+use crate::{Error, Handshake};
 
 /// A chain of certificates and a key are some kilobytes; a path that leads elsewhere must not fill the memory.
 const FILE_LIMIT: u64 = 1024 * 1024;
-
-/// Which protocol versions are offered.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Protocols {
-    /// TLS 1.3 only. Every API server that is supported speaks it.
-    #[default]
-    Tls13,
-    /// TLS 1.3 and 1.2, for proxies that terminate in between.
-    Tls12And13,
-}
 
 /// Where a certificate chain and its key are, and how they are to be served.
 #[derive(Clone, Debug)]
@@ -38,10 +27,8 @@ pub struct Pair {
     pub certificate: PathBuf,
     /// PEM file with the private key.
     pub key: PathBuf,
-    /// Offered protocol versions.
-    pub protocols: Protocols,
-    /// Which client certificates are taken; without it nobody is asked for one.
-    pub clients: Option<Arc<ClientAuthorities>>,
+    /// How they are served.
+    pub handshake: Handshake,
 }
 
 /// Credentials that can be served now.
@@ -78,12 +65,12 @@ impl Pair {
 
     pub(crate) fn check(&self, contents: &Contents, now: SystemTime) -> Result<Credentials, Error> {
         let chain = self.chain(&contents.certificate)?;
+        self.order(&chain)?;
         let (not_before, not_after) = self.validity(&chain, now)?;
         let key = PrivateKeyDer::from_pem_slice(&contents.key)
             .map_err(|_| content(&self.key, "holds no private key in PEM form"))?;
-        let provider = Arc::new(ring::default_provider());
-        let certified = self.certify(chain, key, &provider)?;
-        let config = self.configure(certified, provider)?;
+        let certified = self.certify(chain, key)?;
+        let config = self.handshake.showing(Some(certified))?;
         Ok(Credentials { config: Arc::new(config), not_before, not_after })
     }
 
@@ -95,6 +82,22 @@ impl Pair {
             return Err(content(&self.certificate, "holds no certificate in PEM form"));
         }
         Ok(chain)
+    }
+
+    /// Clients take what follows the leaf as intermediates, whatever it is: a file in the wrong order works with some
+    /// of them, and with some of them only until their own copy expires.
+    fn order(&self, chain: &[CertificateDer<'static>]) -> Result<(), Error> {
+        let parsed: Option<Vec<Certificate>> =
+            chain.iter().map(|der| Certificate::from_der(der.clone())).collect();
+        let parsed =
+            parsed.ok_or_else(|| content(&self.certificate, "holds a certificate that is not X.509"))?;
+        let is_chain = parsed.iter().zip(parsed.iter().skip(1)).all(|(one, issuer)| one.is_signed_by(issuer));
+        if !is_chain {
+            let problem =
+                "is no chain: the serving certificate comes first, and after each one that which signed it";
+            return Err(content(&self.certificate, problem));
+        }
+        Ok(())
     }
 
     fn validity(
@@ -126,50 +129,13 @@ impl Pair {
         &self,
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
-        provider: &CryptoProvider,
     ) -> Result<CertifiedKey, Error> {
-        CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
+        CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => {
                 Error::Mismatch { certificate: self.certificate.clone(), key: self.key.clone() }
             }
             _ => content(&self.key, "holds a private key of a kind that is not supported"),
         })
-    }
-
-    fn configure(
-        &self,
-        certified: CertifiedKey,
-        provider: Arc<CryptoProvider>,
-    ) -> Result<ServerConfig, Error> {
-        let versions: &[&rustls::SupportedProtocolVersion] = match self.protocols {
-            Protocols::Tls13 => &[&rustls::version::TLS13],
-            Protocols::Tls12And13 => &[&rustls::version::TLS13, &rustls::version::TLS12],
-        };
-        let builder = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions)
-            .map_err(Error::Setup)?;
-        let builder = match &self.clients {
-            Some(clients) => builder.with_client_cert_verifier(Arc::<ClientAuthorities>::clone(clients)),
-            None => builder.with_no_client_auth(),
-        };
-        let mut config = builder.with_cert_resolver(Arc::new(Always(Arc::new(certified))));
-        // The API server speaks HTTP/1.1 to a Service; without h2 there is no attack surface of h2.
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        // The API server never resumes a session, so that a ticket is work for nothing; and whoever resumed one would
-        // not be verified against another bundle of authorities.
-        config.send_tls13_tickets = 0;
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        Ok(config)
-    }
-}
-
-/// The one certificate, whatever name the client asks for: it is the client's part to check it.
-#[derive(Debug)]
-struct Always(Arc<CertifiedKey>);
-
-impl ResolvesServerCert for Always {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0))
     }
 }
 
@@ -191,21 +157,14 @@ pub(crate) fn content(path: &Path, problem: &'static str) -> Error {
     Error::Content { path: path.to_owned(), problem }
 }
 
-fn moment(time: ASN1Time) -> SystemTime {
-    let seconds = Duration::from_secs(time.timestamp().unsigned_abs());
-    let moment = if time.timestamp() < 0 {
-        SystemTime::UNIX_EPOCH.checked_sub(seconds)
-    } else {
-        SystemTime::UNIX_EPOCH.checked_add(seconds)
-    };
-    moment.unwrap_or(SystemTime::UNIX_EPOCH)
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::time::Duration;
+
     use rcgen::{CertificateParams, KeyPair};
 
     use super::*;
+    use crate::Protocols;
 
     /// The middle of the validity of every certificate made here.
     pub(crate) const NOON: i64 = 1_800_000_000;
@@ -224,8 +183,7 @@ pub(crate) mod tests {
         let pair = Pair {
             certificate: directory.join("tls.crt"),
             key: directory.join("tls.key"),
-            protocols: Protocols::Tls13,
-            clients: None,
+            handshake: Handshake::default(),
         };
         std::fs::write(&pair.certificate, certificate.pem()).unwrap();
         std::fs::write(&pair.key, key.serialize_pem()).unwrap();
@@ -243,7 +201,8 @@ pub(crate) mod tests {
     #[test]
     fn the_older_protocol_is_an_option() {
         let directory = tempfile::tempdir().unwrap();
-        let pair = Pair { protocols: Protocols::Tls12And13, ..write_pair(directory.path(), 30) };
+        let handshake = Handshake { protocols: Protocols::Tls12And13, ..Handshake::default() };
+        let pair = Pair { handshake, ..write_pair(directory.path(), 30) };
         pair.load(at(NOON)).unwrap();
     }
 

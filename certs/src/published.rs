@@ -76,6 +76,12 @@ impl Sightings {
         self.since(certificate).map(|since| (since + confirm).saturating_sub(elapsed))
     }
 
+    /// How long until the next authority has been seen for as long as `confirm`.
+    pub(crate) fn unconfirmed(&self, confirm: Duration, elapsed: Duration) -> Option<Duration> {
+        let remaining = self.0.iter().map(|(_, since)| (*since + confirm).saturating_sub(elapsed));
+        remaining.filter(|remaining| !remaining.is_zero()).min()
+    }
+
     /// Whether the authority that signed `leaf` has been seen for as long as `confirm`.
     pub(crate) fn confirmed(&self, leaf: &Leaf, confirm: Duration, elapsed: Duration) -> bool {
         self.0

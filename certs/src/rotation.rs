@@ -167,8 +167,8 @@ impl Rules {
         let renewals = renewals.into_iter().flatten().map(|one| one.renewal(self.jitter));
         let ends = stored.retired.iter().map(|(until, one)| *until.min(&one.not_after()));
         let due = renewals.chain(ends).filter_map(|moment| moment.duration_since(view.now).ok());
-        let next = stored.next.as_ref().map(|one| &one.certificate);
-        let confirmed = next.and_then(|one| view.sightings.remaining(one, self.confirm, view.elapsed));
+        // Also the one that has just begun to sign: another replica may have seen it earlier.
+        let confirmed = view.sightings.unconfirmed(self.confirm, view.elapsed);
         due.chain(confirmed).min().unwrap_or(LOOK_EVERY).min(LOOK_EVERY)
     }
 }

@@ -6,7 +6,7 @@
 //! server, cli ──bytes──▶ admit: review → decide → plan → patch → outcome ──▶ Answer
 //! ```
 //!
-//! Dependencies point inward: [`server`], [`cli`], [`sources`], [`status`] and [`cluster`] do the IO; [`catalog`] and [`admit`] are pure
+//! Dependencies point inward: [`server`], [`cli`], [`sources`], [`status`], [`tls`] and [`cluster`] do the IO; [`catalog`] and [`admit`] are pure
 //! (no IO, no clock, no environment); [`api`] holds the custom resource. The contract with the init container
 //! lives in the crate `init-sync`, because both sides must agree on it byte for byte.
 
@@ -20,3 +20,4 @@ pub mod deliver;
 pub mod server;
 pub mod sources;
 pub mod status;
+pub mod tls;

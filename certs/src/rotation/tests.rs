@@ -241,6 +241,8 @@ fn a_leaf_of_an_unknown_authority_is_served_when_that_has_been_published_long_en
     place.secret = Place::settled().secret;
     assert_eq!(place.settle(), ["store", "publish"]);
     assert_eq!((place.served(), place.authorities()), (before.clone(), 2));
+    // The next look is not a minute away.
+    assert!(matches!(place.look(), Step::Wait(wait) if wait == CONFIRM));
     place.pass(CONFIRM);
     place.look();
     assert_ne!(place.served(), before);

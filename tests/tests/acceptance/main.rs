@@ -12,6 +12,7 @@
 //! | [`others`], [`scheduling`] | life beside in-tree plugins and other webhooks |
 //! | [`answers`] | what the API server makes of each kind of answer |
 //! | [`reload`], [`down`] | profiles that change while serving, a webhook that does not answer |
+//! | [`certificates`] | that no caller ever meets a certificate that it does not trust |
 //! | [`cluster`] | the webhook fed by the API server itself, as the shipped service account |
 //! | [`definition`] | what the CustomResourceDefinition accepts, keeps and refuses |
 //! | [`lease`] | which replica may write |
@@ -22,6 +23,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod answers;
+mod certificates;
 mod check;
 mod cluster;
 mod contained;

@@ -19,7 +19,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use check::{CheckArgs, CheckOutput};
 pub use cluster::ClusterArgs;
 pub use serve::{
-    ClientArgs, DrainArgs, LimitArgs, LogArgs, LogLevel, LogLook, ServeArgs, TlsArgs, TlsVersion,
+    ClientArgs, DrainArgs, LimitArgs, LogArgs, LogLevel, LogLook, OwnTlsArgs, ServeArgs, TlsArgs, TlsSource,
+    TlsVersion,
 };
 
 use crate::api::names;
@@ -134,12 +135,19 @@ impl From<InputArgs> for Inputs {
 }
 
 impl CompileArgs {
+    /// The injector's own namespace. `namespace` is what it is where no flag says so.
+    pub fn own_namespace(&self, namespace: Option<String>) -> String {
+        let flag = self.own_namespace.clone().filter(|name| !name.is_empty());
+        flag.or(namespace).unwrap_or_else(|| names::DEFAULT_NAMESPACE.to_owned())
+    }
+
     /// The settings of the compiler, and where directories are. `namespace` is our own one where no flag says so.
     pub fn settings(self, namespace: Option<String>) -> (Settings, Option<PathBuf>) {
+        let namespace = self.own_namespace(namespace);
         // Every flag by its name: one that is not used does not compile.
         let Self {
             files_root,
-            own_namespace,
+            own_namespace: _,
             source_namespace,
             default_priority_class,
             init_image,
@@ -147,12 +155,11 @@ impl CompileArgs {
             init_memory,
             client_authentication,
         } = self;
-        let namespace = own_namespace.filter(|name| !name.is_empty()).or(namespace);
         let settings = Settings {
             init_image,
             init_cpu,
             init_memory,
-            namespace: namespace.unwrap_or_else(|| names::DEFAULT_NAMESPACE.to_owned()),
+            namespace,
             source_namespaces: source_namespace,
             default_priority_class: default_priority_class.filter(|name| !name.is_empty()),
             client_authentication,

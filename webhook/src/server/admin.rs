@@ -2,6 +2,7 @@
 //!
 //! Apart from the TLS port, so that client authentication there does not lock out the kubelet's probes.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Router;
@@ -53,14 +54,18 @@ async fn alive() -> &'static str {
     "ok\n"
 }
 
-async fn ready(State(app): State<Arc<App>>) -> (StatusCode, &'static str) {
+async fn ready(State(app): State<Arc<App>>) -> (StatusCode, Cow<'static, str>) {
+    let not_ready = |why: &'static str| (StatusCode::SERVICE_UNAVAILABLE, Cow::Borrowed(why));
     if app.drain.is_draining() {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready: draining, the process is about to end\n")
+        not_ready("not ready: draining, the process is about to end\n")
     } else if !app.catalog.is_synced() {
-        let message = "not ready: profiles, namespaces and sources are not all read yet; the log says what is missing\n";
-        (StatusCode::SERVICE_UNAVAILABLE, message)
+        not_ready(
+            "not ready: profiles, namespaces and sources are not all read yet; the log says what is missing\n",
+        )
+    } else if let Some(trouble) = app.health.trouble() {
+        (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {trouble}\n").into())
     } else {
-        (StatusCode::OK, "ok\n")
+        (StatusCode::OK, "ok\n".into())
     }
 }
 

@@ -36,6 +36,7 @@ use body::Budget;
 use connections::Port;
 use drain::Drain;
 use metrics::{Metrics, Now};
+use tls::Health;
 
 /// From a body to an answer: [`crate::admit::review`], or a stand-in of a test.
 type Reviewer = fn(&Catalog, &[u8]) -> Answer;
@@ -64,6 +65,7 @@ struct App {
     catalog: LiveCatalog,
     metrics: Arc<Metrics>,
     log: Option<AdmissionLog>,
+    health: Health,
     clients: Clients,
     limits: Limits,
     drain: Drain,
@@ -113,6 +115,7 @@ impl Bound {
     /// When a socket cannot be served at all. Trouble of one connection ends that connection.
     pub async fn serve(self, serving: Serving, stop: watch::Receiver<Stop>) -> io::Result<()> {
         let Serving { catalog, metrics, log, tls, clients, limits, drain } = serving;
+        let health = tls.health();
         let port = |name, listener, tls| {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             Ok::<_, io::Error>(Port { listener, tls, limits, metrics: metrics.port(name) })
@@ -121,7 +124,7 @@ impl Bound {
         let budget = Budget::new(limits.bodies);
         let drain = Drain::new(drain);
         let reviewer = crate::admit::review;
-        let app = Arc::new(App { catalog, metrics, log, clients, limits, drain, budget, reviewer });
+        let app = Arc::new(App { catalog, metrics, log, health, clients, limits, drain, budget, reviewer });
         app.serve(review, admin, stop).await;
         Ok(())
     }
@@ -165,8 +168,8 @@ impl App {
         let limits = Limits::default();
         let drain = Drain::new(DrainTimes::default());
         let budget = Budget::new(limits.bodies);
-        let (metrics, clients) = (Arc::default(), Clients::default());
-        Self { catalog, metrics, log: None, clients, limits, drain, budget, reviewer }
+        let (metrics, health, clients) = (Arc::default(), Health::default(), Clients::default());
+        Self { catalog, metrics, log: None, health, clients, limits, drain, budget, reviewer }
     }
 }
 

@@ -9,7 +9,7 @@ use spark_injector::catalog::{Catalog, Settings};
 use spark_injector::server::{Bound, Clients, DrainTimes, Limits, Serving, Stop, Tls};
 use spark_injector::sources::directory::Directory;
 use spark_injector::sources::live::LiveCatalog;
-use spark_injector_certs::{Pair, Protocols};
+use spark_injector_certs::{Handshake, Pair};
 use tokio::sync::watch;
 
 use super::PROFILE;
@@ -40,8 +40,7 @@ impl Local {
         let pair = Pair {
             certificate: folder.path().join("tls.crt"),
             key: folder.path().join("tls.key"),
-            protocols: Protocols::Tls13,
-            clients: None,
+            handshake: Handshake::default(),
         };
         let tls = Tls::new(pair.load(SystemTime::now()).unwrap().config);
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));

@@ -16,7 +16,7 @@ pub use clients::ClientArgs;
 pub use drain::DrainArgs;
 pub use limits::LimitArgs;
 pub use log::{LogArgs, LogLevel, LogLook};
-pub use tls::{TlsArgs, TlsVersion};
+pub use tls::{OwnTlsArgs, TlsArgs, TlsSource, TlsVersion};
 
 use super::duration::interval;
 use super::{ClusterArgs, CompileArgs};

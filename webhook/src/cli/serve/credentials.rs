@@ -3,43 +3,113 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use spark_injector_certs::{ClientAuthorities, Event, Pair, Protocols, Reloader};
+use kube::Client;
+use spark_injector_certs::{ClientAuthorities, Event, Handshake, Pair, Protocols, Reloader, Rules};
 
-use crate::args::{TlsArgs, TlsVersion};
+use crate::args::{OwnTlsArgs, TlsArgs, TlsVersion};
 use crate::cli::exit::Failure;
 use crate::server::Tls;
 use crate::server::metrics::{Metrics, Reloaded};
+use crate::tls::{Keeper, Names, Settings};
+
+/// Where the certificate comes from.
+pub(super) enum Credentials {
+    /// A pair of files that is looked at again and again.
+    Files(Files),
+    /// Our own authority, which the replicas share.
+    Own(Box<Keeper>),
+}
 
 /// The pair of files that is served.
 pub(super) struct Files {
     reloader: Reloader,
+    not_after: SystemTime,
     every: Duration,
-    /// What the server shows; replaced in place.
-    pub(super) tls: Tls,
+    tls: Tls,
 }
 
-impl Files {
-    /// Loads the pair for the first time.
-    pub(super) fn start(
+/// How a handshake is made, whatever is shown.
+fn handshake(version: TlsVersion, clients: Option<Arc<ClientAuthorities>>) -> Handshake {
+    let protocols = match version {
+        TlsVersion::V1_2 => Protocols::Tls12And13,
+        TlsVersion::V1_3 => Protocols::Tls13,
+    };
+    Handshake { protocols, clients }
+}
+
+impl Credentials {
+    /// Loads the pair of files for the first time, and says what the server shows.
+    pub(super) fn files(
         args: TlsArgs,
         clients: Option<Arc<ClientAuthorities>>,
         metrics: &Metrics,
-    ) -> Result<Self, Failure> {
-        let TlsArgs { tls_cert, tls_key, tls_min, tls_poll } = args;
-        let protocols = match tls_min {
-            TlsVersion::V1_2 => Protocols::Tls12And13,
-            TlsVersion::V1_3 => Protocols::Tls13,
+    ) -> Result<(Self, Tls), Failure> {
+        let TlsArgs { tls_cert, tls_key, tls_min, tls_poll, .. } = args;
+        let (Some(certificate), Some(key)) = (tls_cert, tls_key) else {
+            return Err(Failure::Unusable("give --tls-cert and --tls-key".to_owned()));
         };
-        let pair = Pair { certificate: tls_cert, key: tls_key, protocols, clients };
+        let pair = Pair { certificate, key, handshake: handshake(tls_min, clients) };
         let (reloader, credentials) =
             Reloader::start(pair, SystemTime::now()).map_err(|error| Failure::Unusable(error.to_string()))?;
         metrics.certificate_in_use(credentials.not_after);
-        Ok(Self { reloader, every: tls_poll, tls: Tls::new(credentials.config) })
+        let tls = Tls::new(credentials.config);
+        let files = Files { reloader, not_after: credentials.not_after, every: tls_poll, tls: tls.clone() };
+        Ok((Self::Files(files), tls))
     }
 
-    /// Looks at the files for ever.
+    /// Nothing is shown, and the process is not ready, until the API server has been asked. Call it inside a runtime.
+    pub(super) fn own(
+        args: TlsArgs,
+        clients: Option<Arc<ClientAuthorities>>,
+        namespace: String,
+        client: &Client,
+        metrics: &Arc<Metrics>,
+    ) -> Result<(Self, Tls), Failure> {
+        let handshake = handshake(args.tls_min, clients);
+        let nothing = handshake.config(None).map_err(|error| Failure::Unusable(error.to_string()))?;
+        let tls = Tls::new(Arc::new(nothing));
+        tls.set_trouble(Some("there is no serving certificate yet".to_owned()));
+        let settings = settings(args.own, namespace, handshake);
+        let keeper = Keeper::new(client, settings, tls.clone(), Arc::clone(metrics));
+        Ok((Self::Own(Box::new(keeper)), tls))
+    }
+
+    /// Keeps what is shown up to date for ever.
     pub(super) async fn keep(self, metrics: Arc<Metrics>) {
-        let Self { mut reloader, every, tls } = self;
+        match self {
+            Self::Files(files) => files.keep(metrics).await,
+            Self::Own(keeper) => keeper.run().await,
+        }
+    }
+}
+
+fn settings(args: OwnTlsArgs, namespace: String, handshake: Handshake) -> Settings {
+    let OwnTlsArgs {
+        service_name: service,
+        tls_san,
+        tls_secret,
+        webhook_configuration,
+        ca_lifetime,
+        certificate_lifetime,
+        tls_confirm,
+    } = args;
+    let mut names = vec![
+        service.clone(),
+        format!("{service}.{namespace}"),
+        format!("{service}.{namespace}.svc"),
+        format!("{service}.{namespace}.svc.cluster.local"),
+    ];
+    names.extend(tls_san.into_iter().filter(|name| !name.is_empty()));
+    let rules =
+        Rules { names, ca_lifetime, certificate_lifetime, confirm: tls_confirm, jitter: fastrand::f64() };
+    let names = Names { namespace, secret: tls_secret, configuration: webhook_configuration };
+    Settings { names, rules, handshake }
+}
+
+impl Files {
+    /// Looks at the files for ever.
+    async fn keep(self, metrics: Arc<Metrics>) {
+        let Self { mut reloader, mut not_after, every, tls } = self;
         loop {
             tokio::time::sleep(every).await;
             let looked = tokio::task::spawn_blocking(move || {
@@ -55,16 +125,20 @@ impl Files {
             match event {
                 Event::Unchanged => {}
                 Event::Loaded(credentials) => {
+                    not_after = credentials.not_after;
                     tls.replace(credentials.config);
-                    metrics.certificate_in_use(credentials.not_after);
+                    metrics.certificate_in_use(not_after);
                     metrics.certificate_reloaded(Reloaded::Ok);
                     tracing::info!("another certificate is served");
                 }
                 Event::Refused(error) => {
                     metrics.certificate_reloaded(Reloaded::Error);
+                    metrics.certificate_trouble(SystemTime::now());
                     tracing::error!(%error, "certificate not usable; the old one stays");
                 }
             }
+            let is_expired = SystemTime::now() > not_after;
+            tls.set_trouble(is_expired.then(|| "the serving certificate has expired".to_owned()));
         }
     }
 }

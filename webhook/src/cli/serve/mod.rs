@@ -12,12 +12,12 @@ use std::sync::Arc;
 
 use super::exit::Failure;
 use super::output::internal;
-use crate::args::{DrainArgs, Inputs, ServeArgs};
-use crate::cluster::{Access, connect};
+use crate::args::{DrainArgs, Inputs, ServeArgs, TlsSource};
+use crate::cluster::{Access, connect, own_namespace};
 use crate::server::metrics::Metrics;
 use crate::server::{Addresses, Bound, DrainTimes, Limits, Serving, Stop};
 use clients::ClientFiles;
-use credentials::Files;
+use credentials::Credentials;
 use inputs::Source;
 
 pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
@@ -30,20 +30,32 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     compile.client_authentication = clients.authenticate();
     let clients = ClientFiles::start(clients)?;
     let tls_poll = tls.tls_poll;
-    let credentials = Files::start(tls, clients.authorities(), &metrics)?;
+    let source = tls.source(from.is_empty()).map_err(Failure::Unusable)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(internal)?;
-    let inputs = if from.is_empty() {
-        let client = runtime.block_on(connect(&Access::from(cluster))).map_err(unusable)?;
-        Source::cluster(client, compile, poll)
-    } else {
-        Source::directory(Inputs::new(from, compile), poll, &metrics)?
+    // What is made with a client spawns on the runtime.
+    let inside = runtime.enter();
+    let client = match source {
+        TlsSource::Files if !from.is_empty() => None,
+        _ => Some(runtime.block_on(connect(&Access::from(cluster))).map_err(unusable)?),
     };
+    let (credentials, tls) = match (source, &client) {
+        (TlsSource::Own, Some(client)) => {
+            let namespace = compile.own_namespace(own_namespace());
+            Credentials::own(tls, clients.authorities(), namespace, client, &metrics)?
+        }
+        _ => Credentials::files(tls, clients.authorities(), &metrics)?,
+    };
+    let inputs = match client {
+        Some(client) if from.is_empty() => Source::cluster(client, compile, poll),
+        _ => Source::directory(Inputs::new(from, compile), poll, &metrics)?,
+    };
+    drop(inside);
     let bound = Bound::open(listen, admin).map_err(unusable)?;
 
     runtime.block_on(async {
         // Before anybody is told that we listen: a signal must never find the default action.
         let stop = signals::listen()?;
-        let (catalog, tls) = (inputs.catalog(), credentials.tls.clone());
+        let catalog = inputs.catalog();
         let writers = inputs.write(stop.clone());
         tokio::spawn(inputs.keep(Arc::clone(&metrics)));
         let proofs = clients.clients();

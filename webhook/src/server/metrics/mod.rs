@@ -65,6 +65,8 @@ pub struct Metrics {
     last_reload: Gauge<f64, AtomicU64>,
     not_after: Gauge<f64, AtomicU64>,
     tls_reloads: Family<LoadResult, Counter>,
+    tls_last_error: Gauge<f64, AtomicU64>,
+    tls_bundle_mismatch: Gauge,
     ports: Ports,
     strangers: Family<Refusal, Counter>,
 }
@@ -138,6 +140,13 @@ impl Metrics {
         let strangers = Family::default();
         let help = "Callers that did not prove to be the API server, by what was missing";
         registry.register("client_authentication_failures", help, strangers.clone());
+        let tls_last_error = Gauge::default();
+        let help = "When renewing or publishing certificates failed last, or had to be repaired; 0 for never";
+        registry.register_with_unit("tls_last_error_timestamp", help, Unit::Seconds, tls_last_error.clone());
+        let tls_bundle_mismatch = Gauge::default();
+        let help =
+            "1 while the caBundle of the webhook configuration does not verify the serving certificate";
+        registry.register("tls_bundle_mismatch", help, tls_bundle_mismatch.clone());
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "What is running", build);
         for result in [Reloaded::Ok, Reloaded::Error].map(Reloaded::label) {
@@ -157,6 +166,8 @@ impl Metrics {
             last_reload,
             not_after,
             tls_reloads,
+            tls_last_error,
+            tls_bundle_mismatch,
             ports,
             strangers,
         }
@@ -185,6 +196,16 @@ impl Metrics {
 
     pub(super) fn port(&self, port: &'static str) -> PortMetrics {
         self.ports.port(port)
+    }
+
+    /// Renewing or publishing certificates failed at `now`, or had to be repaired.
+    pub fn certificate_trouble(&self, now: SystemTime) {
+        self.tls_last_error.set(seconds(now));
+    }
+
+    /// Whether the published authorities do not verify the serving certificate.
+    pub fn bundle_mismatch(&self, mismatch: bool) {
+        self.tls_bundle_mismatch.set(mismatch.into());
     }
 
     /// A caller did not prove to be the API server.
@@ -292,6 +313,8 @@ mod tests {
         metrics.catalog_reloaded(Reloaded::Error);
         metrics.certificate_in_use(SystemTime::UNIX_EPOCH + Duration::from_secs(9));
         metrics.certificate_reloaded(Reloaded::Ok);
+        metrics.certificate_trouble(SystemTime::UNIX_EPOCH + Duration::from_secs(11));
+        metrics.bundle_mismatch(true);
         let now =
             Now { in_flight: 1, body_bytes: 9_000, draining: true, revision: 3, profiles: 4, namespaces: 6 };
         let text = metrics.encode(now).unwrap();
@@ -314,6 +337,8 @@ mod tests {
             "spark_injector_catalog_last_reload_timestamp_seconds 7.0",
             "spark_injector_tls_certificate_not_after_seconds 9.0",
             "spark_injector_tls_reloads_total{result=\"ok\"} 1",
+            "spark_injector_tls_last_error_timestamp_seconds 11.0",
+            "spark_injector_tls_bundle_mismatch 1",
             concat!("spark_injector_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
             "# EOF",
         ] {

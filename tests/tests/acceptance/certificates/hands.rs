@@ -1,0 +1,92 @@
+//! What people and their tools do to the two objects.
+
+use acceptance::cluster::Cluster;
+use acceptance::process::wait_until;
+use acceptance::webhook::Webhook;
+use rustls::pki_types::CertificateDer;
+use serde_json::json;
+
+use super::replicas::{PATIENCE, Replicas};
+use super::witness::{bundles, served};
+
+const JSON_PATCH: &str = "application/json-patch+json";
+
+#[test]
+fn what_is_done_to_secret_and_configuration_by_hand_is_repaired() {
+    let replicas = Replicas::start("hands", ["90d", "30d"]);
+    let api = &replicas.api;
+    let configuration = || api.get(&replicas.configuration_path()).expect(200);
+    let before = configuration();
+    let bundle = bundles(&before);
+
+    // The manifests again, in every way in which people apply them: the caBundle stays.
+    replicas.apply();
+    let file = tempfile::NamedTempFile::with_suffix(".json").expect("a file");
+    std::fs::write(file.path(), replicas.configuration.to_string()).expect("a file");
+    let path = super::replicas::text(file.path());
+    let applied = Cluster::shared().kubectl(&["apply", "--server-side", "--force-conflicts", "-f", path]);
+    assert!(applied.status.success(), "{applied:?}");
+    assert_eq!(bundles(&configuration()), bundle);
+
+    // Wiped out of one entry, by a tool that owns it from then on: it comes back, and nothing else is touched.
+    let wipe = json!([{"op": "remove", "path": "/webhooks/1/clientConfig/caBundle"},
+                      {"op": "replace", "path": "/webhooks/1/timeoutSeconds", "value": 7}]);
+    api.patch(&replicas.configuration_path(), JSON_PATCH, &wipe).expect(200);
+    let restored = wait_until(PATIENCE, || {
+        let now = configuration();
+        (bundles(&now) == bundle).then_some(now)
+    });
+    let mut restored = restored.expect("the caBundle is restored");
+    assert_eq!(restored["webhooks"][1]["timeoutSeconds"].take(), 7);
+    let mut expected = before.clone();
+    expected["webhooks"][1]["timeoutSeconds"].take();
+    assert_eq!(restored["webhooks"], expected["webhooks"]);
+    replicas.assert_ready();
+    replicas.assert_injecting();
+
+    // The Secret goes, and its parts: pods are created all the time, and every certificate is trusted.
+    let witness = replicas.witness();
+    let first = served(replicas.addresses()[0]).expect("a certificate");
+    let secret = api.get(&replicas.secret_path()).expect(200);
+    assert_eq!(api.delete(&secret).status, 200);
+    let second = changed(&replicas, &first);
+    assert_eq!(replicas.create("after-deletion").status, 201);
+
+    let damage = json!([{"op": "replace", "path": "/data/ca.key", "value": "aGFsZg=="},
+                        {"op": "remove", "path": "/data/tls.key"}]);
+    api.patch(&replicas.secret_path(), JSON_PATCH, &damage).expect(200);
+    let third = changed(&replicas, &second);
+    assert_eq!(replicas.create("after-damage").status, 201);
+    let empty = json!([{"op": "replace", "path": "/data", "value": {}}]);
+    api.patch(&replicas.secret_path(), JSON_PATCH, &empty).expect(200);
+    changed(&replicas, &third);
+    assert_eq!(replicas.create("after-emptying").status, 201);
+    let seen = witness.tell();
+    assert_eq!(seen.troubles, Vec::<String>::new());
+    assert_eq!(seen.leaves.len(), 4);
+
+    // All of it was told, without a key.
+    let logs: Vec<String> = replicas.members.iter().flat_map(Webhook::log).collect();
+    for words in ["caBundle of hands was changed", "is gone and is made anew", "is damaged (ca.crt, tls.crt)"]
+    {
+        assert!(logs.iter().any(|line| line.contains(words)), "{words}: {logs:#?}");
+    }
+    assert!(!logs.iter().any(|line| line.contains("PRIVATE")));
+    replicas.assert_ready();
+}
+
+type Chain = Vec<CertificateDer<'static>>;
+
+/// Waits until all replicas serve one certificate, another one than `before`.
+#[track_caller]
+fn changed(replicas: &Replicas, before: &Chain) -> Chain {
+    let found = wait_until(PATIENCE, || {
+        let all: Vec<Chain> = replicas.addresses().into_iter().filter_map(|one| served(one).ok()).collect();
+        let first = all.first()?.clone();
+        (all.len() == 3 && first != *before && all.iter().all(|one| *one == first)).then_some(first)
+    });
+    found.unwrap_or_else(|| {
+        let logs: Vec<String> = replicas.members.iter().flat_map(Webhook::log).collect();
+        panic!("no other certificate in all replicas:\n{}", logs.join("\n"))
+    })
+}
