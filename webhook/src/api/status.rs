@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct SparkProfileStatus {
     /// `Ready`: pods are given what the spec says. `SourcesFound`: every ConfigMap, Secret and directory is there.
-    /// `Conflict`: another profile claims a namespace equally. `Delivered`: the Secrets are in the namespaces.
+    /// `Conflict`: another profile claims a namespace equally. `Warnings`: something may surprise. `Delivered`: the
+    /// Secrets are in the namespaces.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 16),

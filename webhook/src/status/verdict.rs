@@ -122,11 +122,8 @@ pub type Verdicts = BTreeMap<String, Verdict>;
 
 /// Judges every profile that the catalog was compiled from.
 pub fn judge(catalog: &Catalog, profiles: &ObservedProfiles) -> Verdicts {
-    let mut problems: HashMap<&str, Vec<&Problem>> = HashMap::new();
-    for problem in catalog.problems() {
-        problems.entry(&problem.subject).or_default().push(problem);
-    }
     let warnings = catalog.warnings();
+    let (mut problems, mut warnings) = (by_subject(catalog.problems()), by_subject(&warnings));
     let served = catalog.served();
     let serving: HashMap<&str, &CompiledProfile> =
         catalog.profiles().into_iter().map(|profile| (profile.name.as_str(), profile)).collect();
@@ -137,7 +134,7 @@ pub fn judge(catalog: &Catalog, profiles: &ObservedProfiles) -> Verdicts {
             .unwrap_or_default()
             .into_iter()
             .partition(|problem| problem.kind == ProblemKind::Conflict);
-        let warnings: Vec<&Problem> = warnings.iter().filter(|warning| warning.subject == subject).collect();
+        let warnings = warnings.remove(subject.as_str()).unwrap_or_default();
         let (serving, wanted) = (serving.get(name.as_str()).copied(), catalog.wanted_revision(name));
         let verdict = Verdict {
             uid: observed.uid.clone(),
@@ -156,6 +153,14 @@ pub fn judge(catalog: &Catalog, profiles: &ObservedProfiles) -> Verdicts {
         (name.clone(), verdict)
     };
     profiles.iter().map(judge).collect()
+}
+
+fn by_subject(problems: &[Problem]) -> HashMap<&str, Vec<&Problem>> {
+    let mut by_subject: HashMap<&str, Vec<&Problem>> = HashMap::new();
+    for problem in problems {
+        by_subject.entry(&problem.subject).or_default().push(problem);
+    }
+    by_subject
 }
 
 fn ready(

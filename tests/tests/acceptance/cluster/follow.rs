@@ -3,11 +3,12 @@
 use acceptance::client::{Namespace, config_map};
 use acceptance::manifests::OWN;
 use acceptance::process::wait_until;
+use acceptance::webhook::Webhook;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
-use super::site::{PATIENCE, Site, file, status};
+use super::site::{PATIENCE, Site, assert_ready, file, status};
 use crate::world::profile;
 
 fn from_config_map(name: &str) -> Value {
@@ -110,4 +111,29 @@ fn the_next_pod_gets_what_was_applied() {
             assert!(code.is_none_or(|code| code < 400) || resource == "leases", "{event}");
         }
     }
+}
+
+#[test]
+fn directories_beside_the_webhook_are_sources_as_well() {
+    let site = Site::prepare();
+    let root = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(root.path().join("hadoop")).expect("a folder");
+    let write = |text: &str| {
+        let new = root.path().join("new");
+        std::fs::write(&new, text).expect("a file");
+        std::fs::rename(&new, root.path().join("hadoop/core-site.xml")).expect("the file in its place");
+    };
+    write("one");
+    site.api.create_namespace(&Namespace::new("disk").opted_in());
+    let files = json!([{"mountPath": "/opt/hadoop-conf", "directory": {"path": "hadoop"}}]);
+    site.kubectl_apply(&[profile("disk", &json!({"files": files}))]);
+    let args = ["--poll", "100ms", "--files-root", root.path().to_str().expect("UTF-8")];
+    let webhook = Webhook::start_on_cluster(&site.kubeconfig(), &args);
+    assert_ready(&webhook);
+    let _registered = site.lead_to(&webhook);
+    for text in ["one", "two", "three"] {
+        write(text);
+        site.wait_for_driver("disk", |reply| file(&reply.body, "core-site.xml") == BASE64.encode(text));
+    }
+    webhook.wait_for_log("directory hadoop");
 }

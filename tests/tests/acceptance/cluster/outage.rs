@@ -72,9 +72,7 @@ fn what_happened_behind_a_cut_connection_is_learned_from_a_new_list() {
     let kubeconfig = site.cluster.service_account_kubeconfig_to(&url, OWN, OWN);
     let webhook = Webhook::start_on_cluster(&kubeconfig, &["--poll", "100ms"]);
     assert_ready(&webhook);
-    site.api.create_namespace(&Namespace::new("probe").opted_in());
-    let registered = webhook.registration("site").register(&site.api);
-    registered.wait("probe");
+    let _registered = site.lead_to(&webhook);
     for name in ["stays", "leaves", "loses", "moves"] {
         site.wait_for_profile(name, name);
     }

@@ -70,11 +70,16 @@ impl Site {
     /// Starts the webhook and lets the API server call it.
     pub(crate) fn register(&self) -> (Registered, Webhook) {
         let webhook = self.serve();
+        (self.lead_to(&webhook), webhook)
+    }
+
+    /// Lets the API server call this webhook.
+    pub(crate) fn lead_to(&self, webhook: &Webhook) -> Registered {
         // No profile serves it: a refusal in the webhook's name shows that the webhook is in effect.
         self.api.create_namespace(&Namespace::new("probe").opted_in());
         let registered = webhook.registration("site").register(&self.api);
         registered.wait("probe");
-        (registered, webhook)
+        registered
     }
 
     /// Applies objects as a person does, with kubectl.
