@@ -1,5 +1,6 @@
 //! The catalog in use: whoever makes it stores it here, everybody else reads it here or waits for the next one.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -19,6 +20,8 @@ struct Inner {
     catalog: ArcSwap<Catalog>,
     /// Catalogs of before that a request may still be reading.
     retired: Mutex<Vec<Arc<Catalog>>>,
+    /// Whether one was stored; asked by every request, so not by the lock of `stored`.
+    synced: AtomicBool,
     /// How many catalogs were stored; none means that nothing is known yet.
     stored: watch::Sender<u64>,
 }
@@ -46,6 +49,7 @@ impl LiveCatalog {
         // In this order: whoever is woken finds it. The swap counts every request that reads the old one, and none can
         // begin to afterwards.
         let old = self.inner.catalog.swap(Arc::new(catalog));
+        self.inner.synced.store(true, Ordering::Release);
         self.inner.stored.send_modify(|stored| *stored += 1);
         self.retire(Some(old));
     }
@@ -77,7 +81,7 @@ impl LiveCatalog {
 
     /// Whether a first catalog is in use. Until then nobody can say what a pod should get.
     pub fn is_synced(&self) -> bool {
-        *self.inner.stored.borrow() > 0
+        self.inner.synced.load(Ordering::Acquire)
     }
 
     /// Tells of every catalog that is stored from now on; the value is how many there were.
