@@ -248,4 +248,31 @@ pub(crate) mod tests {
         let error = pair.load(at(NOON)).unwrap_err();
         assert!(matches!(error, Error::Mismatch { .. }), "{error}");
     }
+
+    #[test]
+    fn a_chain_has_an_order() {
+        let directory = tempfile::tempdir().unwrap();
+        let issuer_key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let intermediate = params.self_signed(&issuer_key).unwrap();
+        let issuer = rcgen::Issuer::new(params, issuer_key);
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        let leaf = params.signed_by(&key, &issuer).unwrap();
+        let pair = write_pair(directory.path(), 30);
+        std::fs::write(&pair.key, key.serialize_pem()).unwrap();
+        let load = |chain: &[&rcgen::Certificate]| {
+            let pem: String = chain.iter().map(|certificate| certificate.pem()).collect();
+            std::fs::write(&pair.certificate, pem).unwrap();
+            pair.load(at(NOON))
+        };
+        load(&[&leaf, &intermediate]).unwrap();
+        let stranger = CertificateParams::default().self_signed(&KeyPair::generate().unwrap()).unwrap();
+        for wrong in [&[&intermediate, &leaf][..], &[&leaf, &stranger]] {
+            let refused = load(wrong).unwrap_err().to_string();
+            assert!(refused.contains("tls.crt: is no chain"), "{refused}");
+        }
+    }
 }

@@ -135,4 +135,31 @@ mod tests {
         assert!(matches!(early, Event::Refused(Error::NotYetValid { .. })), "{early:?}");
         assert!(matches!(reloader.poll(at(NOON)), Event::Loaded(_)));
     }
+
+    #[test]
+    fn a_swap_of_the_folder_above_is_seen_and_a_key_for_its_owner_alone_is_enough() {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+        let directory = tempfile::tempdir().unwrap();
+        let project = |version: &str, days| {
+            let folder = directory.path().join(version);
+            std::fs::create_dir(&folder).unwrap();
+            let pair = write_pair(&folder, days);
+            std::fs::set_permissions(&pair.key, std::fs::Permissions::from_mode(0o400)).unwrap();
+            symlink(version, directory.path().join("..data_tmp")).unwrap();
+            std::fs::rename(directory.path().join("..data_tmp"), directory.path().join("..data")).unwrap();
+            pair
+        };
+        let real = project("..1", 30);
+        let seen = |name: &str| {
+            let link = directory.path().join(name);
+            symlink(std::path::Path::new("..data").join(name), &link).unwrap();
+            link
+        };
+        let pair = Pair { certificate: seen("tls.crt"), key: seen("tls.key"), ..real };
+        let (mut reloader, first) = Reloader::start(pair, at(NOON)).unwrap();
+        project("..2", 60);
+        let Event::Loaded(second) = reloader.poll(at(NOON)) else { panic!("not loaded") };
+        assert!(second.not_after > first.not_after);
+    }
 }
