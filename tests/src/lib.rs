@@ -9,6 +9,7 @@
 //! | [`registration`] | the webhook configuration, and waiting until it is in effect |
 //! | [`webhook`], [`cli`] | the built `spark-injector`, as a server and as a command line |
 //! | [`recorder`] | a webhook that allows everything and remembers what the API server sent |
+//! | [`installed`] | what is installed, run as its pods say, behind its Service |
 //! | [`kubelet`] | what a kubelet would make of a pod: environment, `init-sync` run, mounts |
 //! | [`manifests`] | what is installed, as kustomize renders it |
 //! | [`pods`] | pods as real Spark sent them, and what a workload controller makes of a template |
@@ -46,6 +47,7 @@ pub mod cli;
 pub mod client;
 pub mod cluster;
 pub mod expansion;
+pub mod installed;
 pub mod kubelet;
 pub mod manifests;
 pub mod places;

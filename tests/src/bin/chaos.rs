@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use acceptance::chaos::hostile::{self, Force};
 use acceptance::chaos::stage::Stage;
-use acceptance::chaos::{Report, replicas, soak};
+use acceptance::chaos::{Report, certificates, replicas, soak};
 use clap::Parser;
 
 /// Plays faults and load on a real API server with three replicas of the built webhook behind a balancer, and writes
@@ -49,6 +49,7 @@ fn main() -> ExitCode {
 
     // As shipped: three replicas, ends that take ten seconds and more.
     let mut stage = Stage::start(3, &[]);
+    report.add(replicas::steady(&stage, rate, Duration::from_secs(20)));
     report.add(replicas::roll_out(&mut stage, rounds, rate, Duration::from_secs(2)));
     report.add(replicas::kill(&mut stage, rate, Duration::from_secs(20)));
     report.add(replicas::hang(&mut stage, rate, Duration::from_secs(20)));
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
     }
     report.add(soak::soak(&stage, Duration::from_secs(60 * minutes)));
     drop(stage);
+    report.add(certificates::rotate(3, rate / 2, Duration::from_secs(300)));
 
     let mut text = heading(file.as_ref());
     let _ = writeln!(text, "\n{} minutes in all.", begin.elapsed().as_secs() / 60);

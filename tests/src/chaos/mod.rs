@@ -7,10 +7,12 @@
 //! | [`stage`] | an API server, the Service path as it is installed, replicas behind it |
 //! | [`load`] | pods that are created all the time, and what became of them |
 //! | [`replicas`] | scenes: roll-outs, a replica that is killed, one that hangs |
+//! | [`certificates`] | scene: certificates that live for seconds |
 //! | [`hostile`] | scenes: slow, endless, many and broken clients |
 //! | [`soak`] | scene: a long time at full speed |
 //! | [`vitals`] | memory and descriptors of a process |
 
+pub mod certificates;
 pub mod hostile;
 pub mod load;
 pub mod replicas;

@@ -1,4 +1,4 @@
-//! Scenes about replicas: a roll-out, one that is killed, one that hangs.
+//! Scenes about replicas: all is well, a roll-out, one that is killed, one that hangs.
 
 use std::time::Duration;
 
@@ -11,6 +11,17 @@ const PROPAGATION: Duration = Duration::from_secs(1);
 
 /// The API server's limit for one call, as installed.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Nothing happens: what the machine can do by itself, to judge the other scenes by.
+pub fn steady(stage: &Stage, per_second: u32, lasting: Duration) -> Finding {
+    let mut finding = Finding::new("All is well");
+    let load = Load::start(&stage.api, per_second);
+    std::thread::sleep(lasting);
+    let tally = load.stop();
+    finding.measured(&tally);
+    finding.promise(tally.failed == 0, "no creation fails");
+    finding
+}
 
 /// Every replica is replaced by a new one, so many times, as a Deployment with `maxSurge: 1` does it: the new one is
 /// ready and waits `settle`, then the old one is told to end, and still gets connections for a while.

@@ -1,8 +1,4 @@
-//! An API server, the Service path as it is installed, and replicas behind a balancer.
-//!
-//! The API server reaches a webhook of a Service by the Service's cluster address, which leads nowhere without nodes.
-//! A Service of type `ExternalName` is dialled by that name instead, with everything else as ever: the certificate has
-//! to be that of `spark-injector.spark-injector.svc`, and the protocol is HTTP/1.1.
+//! An API server, the Service path as it is installed ([`crate::installed`]), and replicas behind a balancer.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,8 +8,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
 use crate::balancer::Balancer;
-use crate::client::{Api, Namespace, object_path};
+use crate::client::{Api, Namespace};
 use crate::cluster::Cluster;
+use crate::installed;
 use crate::manifests::{self, OWN};
 use crate::pki::Authority;
 use crate::process::wait_until;
@@ -63,7 +60,7 @@ impl Stage {
             let replica = stage.replica();
             stage.join(replica);
         }
-        stage.wait_until_injected();
+        wait_until_injected(&stage.api);
         stage
     }
 
@@ -106,44 +103,48 @@ impl Stage {
     pub fn authority(&self) -> &Authority {
         &self.authority
     }
+}
 
-    fn wait_until_injected(&self) {
-        let pod = executor();
-        let mut last = String::new();
-        let injected = wait_until(Duration::from_secs(30), || {
-            let reply = self.api.dry_run(&pod);
-            last.clone_from(&reply.text);
-            reply.body["metadata"]["annotations"][STATUS_ANNOTATION].is_string().then_some(())
-        });
-        assert!(injected.is_some(), "nothing is injected: {last}");
-    }
+/// Waits until a pod is injected.
+///
+/// # Panics
+/// When that does not happen, with the last answer.
+pub fn wait_until_injected(api: &Api) {
+    let pod = executor();
+    let mut last = String::new();
+    let injected = wait_until(Duration::from_secs(60), || {
+        let reply = api.dry_run(&pod);
+        last.clone_from(&reply.text);
+        reply.body["metadata"]["annotations"][STATUS_ANNOTATION].is_string().then_some(())
+    });
+    assert!(injected.is_some(), "nothing is injected: {last}");
 }
 
 /// The shipped configuration, with the port and the bundle of this stage.
 fn install(api: &Api, port: u16, bundle: &str) {
     api.create_namespace(&Namespace::new(OWN));
-    api.create(&json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": OWN, "namespace": OWN},
-                       "spec": {"type": "ExternalName", "externalName": "localhost"}}))
-        .expect(201);
-    let mut configuration = manifests::object(manifests::base(), "MutatingWebhookConfiguration", OWN).clone();
+    let configuration = manifests::object(manifests::base(), "MutatingWebhookConfiguration", OWN);
+    let mut configuration = configuration.clone();
     for entry in configuration["webhooks"].as_array_mut().expect("webhooks") {
         entry["clientConfig"]["caBundle"] = BASE64.encode(bundle).into();
-        entry["clientConfig"]["service"]["port"] = port.into();
     }
-    let path = object_path(&configuration);
-    assert_eq!(api.create(&configuration).status, 201, "{path}");
+    api.create(&configuration).expect(201);
+    installed::lead_to(api, port);
 }
 
-/// One profile with a few files, as teams have them.
-fn write_inputs(home: &Path) {
+/// The namespace, and a profile with a few files for it, as teams have them.
+pub fn objects() -> [Value; 2] {
     let files = "spark.some.setting=some-value\n".repeat(128);
     let profile = json!({"apiVersion": "spark-injector.io/v1alpha1", "kind": "SparkProfile",
         "metadata": {"name": NAMESPACE},
         "spec": {"namespaces": {"names": [NAMESPACE]}, "nodeSelector": {"default": {"pool": "a"}},
                  "files": [{"mountPath": "/conf", "inline": {"app.conf": files}}],
                  "executorRole": {"name": "EXECUTOR", "value": "true"}}});
-    let namespace = Namespace::new(NAMESPACE).opted_in().object();
-    let list = json!({"apiVersion": "v1", "kind": "List", "items": [profile, namespace]});
+    [Namespace::new(NAMESPACE).opted_in().object(), profile]
+}
+
+fn write_inputs(home: &Path) {
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": objects()});
     let folder = home.join("inputs");
     std::fs::create_dir(&folder).expect("a folder");
     std::fs::write(folder.join("all.json"), list.to_string()).expect("a file");
