@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
+use acceptance::chaos::certificates::Lives;
 use acceptance::chaos::hostile::{self, Force};
 use acceptance::chaos::stage::Stage;
-use acceptance::chaos::{Report, replicas, soak};
+use acceptance::chaos::{Report, certificates, replicas, soak};
 
 const BRIEF: [&str; 4] = ["--drain-min", "2s", "--drain-quiet", "1s"];
 
@@ -29,5 +30,13 @@ fn hostile_clients_neither_stop_nor_bloat_a_replica() {
         report.add(finding);
     }
     report.add(soak::soak(&stage, Duration::from_secs(5)));
+    assert!(report.broken().is_empty(), "{}", report.markdown());
+}
+
+#[test]
+fn certificates_are_replaced_and_nobody_notices() {
+    let lives = Lives { authority: 30, certificate: 10, confirm: 2 };
+    let mut report = Report::default();
+    report.add(certificates::rotate(3, lives, 20, Duration::from_secs(30)));
     assert!(report.broken().is_empty(), "{}", report.markdown());
 }

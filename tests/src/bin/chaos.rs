@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use acceptance::chaos::certificates::Lives;
 use acceptance::chaos::hostile::{self, Force};
 use acceptance::chaos::stage::Stage;
 use acceptance::chaos::{Report, certificates, replicas, soak};
@@ -63,7 +64,8 @@ fn main() -> ExitCode {
     }
     report.add(soak::soak(&stage, Duration::from_secs(60 * minutes)));
     drop(stage);
-    report.add(certificates::rotate(3, rate / 2, Duration::from_secs(300)));
+    let lives = Lives { authority: 60, certificate: 20, confirm: 5 };
+    report.add(certificates::rotate(3, lives, rate / 2, Duration::from_secs(300)));
 
     let mut text = heading(file.as_ref());
     let _ = writeln!(text, "\n{} minutes in all.", begin.elapsed().as_secs() / 60);

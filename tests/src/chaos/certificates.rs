@@ -13,11 +13,30 @@ use crate::manifests::{OWN, folder};
 use crate::process::wait_until;
 use crate::webhook::Webhook;
 
-/// Lives of seconds: everything that happens once a month or year in production, over and over.
-const LIVES: [&str; 3] = ["--ca-lifetime=60s", "--certificate-lifetime=20s", "--tls-confirm=5s"];
+/// How long certificates live: everything that happens once a month or year in production, over and over.
+#[derive(Debug, Clone, Copy)]
+pub struct Lives {
+    /// Of an authority, in seconds; it is replaced after two thirds.
+    pub authority: u64,
+    /// Of a serving certificate, likewise.
+    pub certificate: u64,
+    /// For how long a new authority is published before its certificate is served.
+    pub confirm: u64,
+}
+
+impl Lives {
+    fn arguments(self) -> [String; 3] {
+        let Self { authority, certificate, confirm } = self;
+        [
+            format!("--ca-lifetime={authority}s"),
+            format!("--certificate-lifetime={certificate}s"),
+            format!("--tls-confirm={confirm}s"),
+        ]
+    }
+}
 
 /// Replicas as installed, that make their own certificates, all started at once.
-pub fn rotate(replicas: usize, per_second: u32, lasting: Duration) -> Finding {
+pub fn rotate(replicas: usize, lives: Lives, per_second: u32, lasting: Duration) -> Finding {
     let mut finding =
         Finding::new(&format!("Certificates replaced for {} s, {replicas} replicas", lasting.as_secs()));
     let cluster = Cluster::start();
@@ -29,8 +48,10 @@ pub fn rotate(replicas: usize, per_second: u32, lasting: Duration) -> Finding {
     }
     installed.api.ensure_service_account(stage::NAMESPACE, "default");
     let pod = installed.pod();
+    let arguments = lives.arguments();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let running: Vec<Webhook> = std::thread::scope(|scope| {
-        let starts: Vec<_> = (0..replicas).map(|_| scope.spawn(|| installed.run(&pod, &LIVES))).collect();
+        let starts: Vec<_> = (0..replicas).map(|_| scope.spawn(|| installed.run(&pod, &arguments))).collect();
         starts.into_iter().map(|start| start.join().expect("a replica")).collect()
     });
     for replica in &running {
