@@ -8,7 +8,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -44,7 +44,17 @@ impl Client {
 
     /// A connection after its handshake.
     pub(super) async fn connect(&self) -> std::io::Result<TlsStream<TcpStream>> {
-        let stream = self.plain().await?;
+        self.greet(self.plain().await?).await
+    }
+
+    /// The same for a client that has next to no room for answers.
+    pub(super) async fn connect_narrow(&self) -> std::io::Result<TlsStream<TcpStream>> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(4096)?;
+        self.greet(socket.connect(self.address).await?).await
+    }
+
+    async fn greet(&self, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
         stream.set_nodelay(true)?;
         let name = ServerName::try_from("localhost").map_err(std::io::Error::other)?;
         self.tls.connect(name, stream).await

@@ -166,7 +166,7 @@ async fn slow_reads(client: Client, count: usize) -> (Option<bool>, String) {
     let sent = each(count, || {
         let (client, request) = (client.clone(), request.clone());
         async move {
-            let Ok(mut stream) = client.connect().await else { return 0 };
+            let Ok(mut stream) = client.connect_narrow().await else { return 0 };
             let mut sent = 0;
             let begin = Instant::now();
             while begin.elapsed() < DEADLINE / 2 {
@@ -202,10 +202,12 @@ async fn large_bodies(client: Client, count: usize) -> Found {
     let answers = answers.await;
     let count_of = |status: Option<u16>| answers.iter().filter(|answer| **answer == status).count();
     let (fine, busy, none) = (count_of(Some(200)), count_of(Some(503)), count_of(None));
-    let other = answers.len() - fine - busy - none;
+    // The body did not arrive in time: on a machine that is busy, that is no fault of the server.
+    let late = count_of(Some(408));
+    let other = answers.len() - fine - busy - none - late;
     vec![
-        (None, format!("{fine} answered, {busy} told to come back (503), {none} cut, {other} others")),
-        (Some(fine + busy + none == answers.len()), "nobody gets any other answer".to_owned()),
+        (None, format!("{fine} answered, {busy} told to come back (503), {late} too late (408), {none} cut")),
+        (Some(other == 0), format!("nobody gets any other answer ({other} did)")),
     ]
 }
 
