@@ -7,12 +7,14 @@
 //! | [`refused`] | that a namespace which takes nothing is named, and holds nobody back |
 //! | [`leaders`] | that nothing is lost when the leader dies, or when nobody looked |
 //! | [`revisions`] | when pods are given a new revision, and when the old one goes |
+//! | [`processes`] | the same of `spark-injector serve` |
 //! | [`traces`] | what is left of all this in logs, and what is not |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod everywhere;
 mod leaders;
+mod processes;
 mod refused;
 mod revisions;
 mod traces;

@@ -95,6 +95,17 @@ fn audit_policy() -> String {
     file.path().to_str().expect("UTF-8").to_owned()
 }
 
+/// A namespace in which the account of the injector may do what it may in its own.
+pub(crate) fn own_namespace(name: &str) {
+    let api = cluster().admin();
+    api.create_namespace(&Namespace::new(name));
+    for kind in ["Role", "RoleBinding"] {
+        let mut object = manifests::object(manifests::base(), kind, OWN).clone();
+        object["metadata"]["namespace"] = name.into();
+        api.apply(&object);
+    }
+}
+
 /// An own namespace of an injector, what its catalog is made of, and its replicas.
 pub(crate) struct World {
     name: &'static str,
@@ -133,13 +144,8 @@ impl World {
     }
 
     pub(crate) fn with(name: &'static str, rate: u32, keep_revisions: Duration) -> Self {
+        own_namespace(name);
         let api = cluster().admin().clone();
-        api.create_namespace(&Namespace::new(name));
-        for kind in ["Role", "RoleBinding"] {
-            let mut object = manifests::object(manifests::base(), kind, OWN).clone();
-            object["metadata"]["namespace"] = name.into();
-            api.apply(&object);
-        }
         let source = Arc::new(Source {
             api: api.clone(),
             live: LiveCatalog::default(),

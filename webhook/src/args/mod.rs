@@ -19,8 +19,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use check::{CheckArgs, CheckOutput};
 pub use cluster::ClusterArgs;
 pub use serve::{
-    ClientArgs, DrainArgs, LimitArgs, LogArgs, LogLevel, LogLook, OwnTlsArgs, ServeArgs, TlsArgs, TlsSource,
-    TlsVersion,
+    ClientArgs, DeliveryArgs, DrainArgs, LimitArgs, LogArgs, LogLevel, LogLook, OwnTlsArgs, ServeArgs,
+    TlsArgs, TlsSource, TlsVersion,
 };
 
 use crate::api::names;

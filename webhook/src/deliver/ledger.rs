@@ -84,3 +84,56 @@ impl Entry {
         superseded
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(secrets: &[(&str, Option<i64>)], namespaces: &[&str]) -> Entry {
+        let since = |second: &i64| Timestamp::from_second(*second).unwrap();
+        Entry {
+            secrets: secrets
+                .iter()
+                .map(|(name, old)| ((*name).to_owned(), old.as_ref().map(since)))
+                .collect(),
+            namespaces: namespaces.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    #[test]
+    fn what_nothing_wants_is_dated_once() {
+        let mut ledger = Ledger::default();
+        ledger.entries.insert("p".to_owned(), entry(&[("s-1", None), ("s-2", Some(50))], &["n"]));
+        let now = Timestamp::from_second(100).unwrap();
+        ledger.prepare(&Wishes::default(), |_| true, now);
+        assert_eq!(
+            ledger.entries["p"],
+            entry(&[("s-1", None), ("s-2", Some(50))], &["n"]),
+            "it is not known what it wants"
+        );
+        ledger.prepare(&Wishes::default(), |_| false, now);
+        ledger.prepare(&Wishes::default(), |_| false, Timestamp::from_second(200).unwrap());
+        assert_eq!(ledger.entries["p"], entry(&[("s-1", Some(100)), ("s-2", Some(50))], &["n"]));
+        ledger.tidy(&Wishes::default());
+        assert!(ledger.entries.contains_key("p"), "its Secrets are there still");
+    }
+
+    #[test]
+    fn secrets_expire_by_their_age_and_never_by_a_clock_that_was_set_back() {
+        let entry = entry(&[("s-new", Some(95)), ("s-old", Some(10)), ("s-used", None)], &[]);
+        let expired =
+            |keep, now| entry.expired(Duration::from_secs(keep), Timestamp::from_second(now).unwrap());
+        assert_eq!(expired(60, 100), ["s-old"]);
+        assert_eq!(expired(60, 70), ["s-old"]);
+        assert_eq!(expired(0, 5), Vec::<String>::new());
+        assert_eq!(entry.superseded().into_keys().collect::<Vec<_>>(), ["new", "old"]);
+    }
+
+    #[test]
+    fn a_ledger_is_read_as_it_was_written() {
+        let entry = entry(&[("s-1", None), ("s-2", Some(50))], &["m", "n"]);
+        let text = serde_json::to_string(&entry).unwrap();
+        assert_eq!(text, r#"{"secrets":{"s-1":null,"s-2":"1970-01-01T00:00:50Z"},"namespaces":["m","n"]}"#);
+        assert_eq!(serde_json::from_str::<Entry>(&text).unwrap(), entry);
+    }
+}

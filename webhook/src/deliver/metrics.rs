@@ -42,7 +42,11 @@ impl DeliveryMetrics {
         let help =
             "Namespaces whose Secrets are not yet as they should be; zero where this replica does not write";
         registry.register("delivery_backlog", help, metrics.backlog.clone());
-        registry.register("delivery_leader", "Whether this replica writes", metrics.leads.clone());
+        registry.register(
+            "delivery_leader",
+            "Whether this replica makes and removes Secrets",
+            metrics.leads.clone(),
+        );
         let help = "Requests about Secrets in namespaces of teams, by action and result";
         registry.register("delivery_requests", help, metrics.requests.clone());
         let help = "When everything was last known to be delivered, as far as namespaces take it";

@@ -1,6 +1,7 @@
 //! Flags of `serve`.
 
 mod clients;
+mod delivery;
 mod drain;
 mod limits;
 mod log;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use clap::Args;
 
 pub use clients::ClientArgs;
+pub use delivery::DeliveryArgs;
 pub use drain::DrainArgs;
 pub use limits::LimitArgs;
 pub use log::{LogArgs, LogLevel, LogLook};
@@ -48,6 +50,9 @@ pub struct ServeArgs {
     /// What callers of the review port have to prove.
     #[command(flatten)]
     pub clients: ClientArgs,
+    /// How Secrets get into the namespaces of teams.
+    #[command(flatten)]
+    pub delivery: DeliveryArgs,
     /// How it ends.
     #[command(flatten)]
     pub drain: DrainArgs,

@@ -11,6 +11,7 @@ use super::writers;
 use crate::args::{CompileArgs, Inputs};
 use crate::cli::exit::Failure;
 use crate::cluster;
+use crate::deliver::DeliverySettings;
 use crate::server::Stop;
 use crate::server::metrics::{Metrics, Reloaded};
 use crate::sources::cluster::{ClusterSource, Event};
@@ -22,8 +23,8 @@ use crate::sources::watch::{Change, Watch};
 pub(super) enum Source {
     /// A directory that is looked at again and again.
     Directory { watch: Box<Watch>, every: Duration },
-    /// An API server that tells of every change.
-    Cluster(Box<ClusterSource>),
+    /// An API server that tells of every change, and whether Secrets are delivered to its namespaces.
+    Cluster { source: Box<ClusterSource>, delivery: Option<DeliverySettings> },
 }
 
 impl Source {
@@ -38,23 +39,29 @@ impl Source {
 
     /// Nothing is asked yet: an API server that does not answer is waited for, and the process is not ready until it
     /// has told everything.
-    pub(super) fn cluster(client: Client, args: CompileArgs, every: Duration) -> Self {
-        let (settings, files_root) = args.settings(cluster::own_namespace());
-        Self::Cluster(Box::new(ClusterSource::new(client, settings, files_root, every)))
+    pub(super) fn cluster(
+        client: Client,
+        args: CompileArgs,
+        every: Duration,
+        delivery: Option<DeliverySettings>,
+    ) -> Self {
+        let (mut settings, files_root) = args.settings(cluster::own_namespace());
+        settings.switch_after_delivery = delivery.is_some();
+        Self::Cluster { source: Box::new(ClusterSource::new(client, settings, files_root, every)), delivery }
     }
 
     pub(super) fn catalog(&self) -> LiveCatalog {
         match self {
             Self::Directory { watch, .. } => watch.catalog(),
-            Self::Cluster(source) => source.catalog(),
+            Self::Cluster { source, .. } => source.catalog(),
         }
     }
 
     /// Begins to write into the cluster what follows from the inputs, until asked to stop. Files have nobody to tell.
-    pub(super) fn write(&self, stop: watch::Receiver<Stop>) -> Option<JoinHandle<()>> {
+    pub(super) fn write(&self, metrics: &Metrics, stop: watch::Receiver<Stop>) -> Option<JoinHandle<()>> {
         match self {
             Self::Directory { .. } => None,
-            Self::Cluster(source) => Some(writers::start(source, stop)),
+            Self::Cluster { source, delivery } => Some(writers::start(source, *delivery, metrics, stop)),
         }
     }
 
@@ -62,7 +69,7 @@ impl Source {
     pub(super) async fn keep(self, metrics: Arc<Metrics>) {
         match self {
             Self::Directory { watch, every } => keep_directory(*watch, every, &metrics).await,
-            Self::Cluster(source) => {
+            Self::Cluster { source, .. } => {
                 let catalog = source.catalog();
                 source.run(|event| note(&event, &catalog, &metrics)).await;
             }

@@ -21,8 +21,20 @@ use credentials::Credentials;
 use inputs::Source;
 
 pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
-    let ServeArgs { from, cluster, mut compile, poll, listen, admin, tls, clients, drain, limits, log } =
-        args;
+    let ServeArgs {
+        from,
+        cluster,
+        mut compile,
+        poll,
+        listen,
+        admin,
+        tls,
+        clients,
+        delivery,
+        drain,
+        limits,
+        log,
+    } = args;
     let limits = Limits { connections: limits.max_connections.get(), ..Limits::default() };
     let times = drain_times(&drain)?;
     let metrics = Arc::new(Metrics::new());
@@ -46,7 +58,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         _ => Credentials::files(tls, clients.authorities(), &metrics)?,
     };
     let inputs = match client {
-        Some(client) if from.is_empty() => Source::cluster(client, compile, poll),
+        Some(client) if from.is_empty() => Source::cluster(client, compile, poll, delivery.settings()),
         _ => Source::directory(Inputs::new(from, compile), poll, &metrics)?,
     };
     drop(inside);
@@ -56,7 +68,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         // Before anybody is told that we listen: a signal must never find the default action.
         let stop = signals::listen()?;
         let catalog = inputs.catalog();
-        let writers = inputs.write(stop.clone());
+        let writers = inputs.write(&metrics, stop.clone());
         tokio::spawn(inputs.keep(Arc::clone(&metrics)));
         let proofs = clients.clients();
         tokio::spawn(credentials.keep(Arc::clone(&metrics)));

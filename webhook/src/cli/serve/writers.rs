@@ -4,16 +4,33 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::cluster::lease::{Election, Terms};
+use crate::deliver::{Delivery, DeliverySettings};
 use crate::server::Stop;
+use crate::server::metrics::Metrics;
 use crate::sources::cluster::ClusterSource;
 use crate::status::StatusWriter;
 
 /// Stands for election until it is asked to stop; the result ends when the Lease is given back.
-pub(super) fn start(source: &ClusterSource, mut stop: watch::Receiver<Stop>) -> JoinHandle<()> {
+pub(super) fn start(
+    source: &ClusterSource,
+    delivery: Option<DeliverySettings>,
+    metrics: &Metrics,
+    mut stop: watch::Receiver<Stop>,
+) -> JoinHandle<()> {
     let client = source.client();
     let (election, leads) = Election::new(client.clone(), source.own_namespace(), Terms::default());
     let status = StatusWriter::new(client, source.observed(), source.verdicts());
-    tokio::spawn(status.run(leads));
+    tokio::spawn(status.run(leads.clone()));
+    if let Some(settings) = delivery {
+        let delivery = Delivery {
+            client: client.clone(),
+            namespace: source.own_namespace().to_owned(),
+            catalog: source.catalog(),
+            settings,
+            metrics: metrics.delivery.clone(),
+        };
+        tokio::spawn(delivery.run(leads));
+    }
     tokio::spawn(election.run(async move {
         // Whoever drains lets another one write at once. A sender that is gone means the end as well.
         drop(stop.wait_for(|asked| *asked != Stop::Serve).await);

@@ -17,6 +17,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::deliver::metrics::DeliveryMetrics;
 use namespaces::Namespaces;
 use ports::Ports;
 pub(super) use ports::{Ended, PortMetrics};
@@ -68,6 +69,8 @@ pub struct Metrics {
     tls_last_error: Gauge<f64, AtomicU64>,
     tls_bundle_mismatch: Gauge,
     ports: Ports,
+    /// The delivery of Secrets counts by itself.
+    pub delivery: DeliveryMetrics,
     strangers: Family<Refusal, Counter>,
 }
 
@@ -135,6 +138,7 @@ impl Metrics {
             "Changes of the serving certificate, by result",
             tls_reloads.clone(),
         );
+        let delivery = DeliveryMetrics::register(&mut registry);
         let ports = Ports::default();
         ports.register(&mut registry);
         let strangers = Family::default();
@@ -169,6 +173,7 @@ impl Metrics {
             tls_last_error,
             tls_bundle_mismatch,
             ports,
+            delivery,
             strangers,
         }
     }

@@ -119,18 +119,15 @@ impl Agenda {
             follow_up: None,
         });
         let is_same = same(state.target.present.as_deref(), target.present.as_deref());
-        let gone = |name: &String| state.is_removed && state.target.absent.contains(name);
-        let nothing_to_remove = target.absent.iter().all(gone);
+        let is_more = target.absent.iter().any(|name| !state.target.absent.contains(name));
+        let begins_to_leave = target.leaves && !state.target.leaves;
         if !is_same {
             state.verdict = None;
         }
-        state.is_removed = nothing_to_remove;
+        state.is_removed = target.absent.is_empty() || (state.is_removed && !is_more);
         // In any case: the bodies of a catalog that is gone would stay in memory.
         state.target = target;
-        if is_same && nothing_to_remove && !is_first && !state.target.leaves {
-            return;
-        }
-        if !is_first && is_same && state.queued.is_some_and(|(lane, _)| lane != Lane::Again) {
+        if is_same && !is_more && !begins_to_leave && !is_first {
             return;
         }
         state.attempts = 0;
@@ -274,3 +271,6 @@ fn same(one: Option<&[Arc<SecretBody>]>, other: Option<&[Arc<SecretBody>]>) -> b
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;
