@@ -76,7 +76,7 @@ fn handle(subject: Subject, catalog: &Catalog, addition: &Addition, body: &[u8])
 fn skipped(bench: &Bench, report: &mut Report, body: &[u8]) {
     let catalog = fixtures::catalog(SMALL);
     let quiet = fixtures::review(QUIET);
-    assert!(idiom::operations(&admit::review(&catalog, &quiet).body).is_empty(), "it is skipped");
+    assert!(idiom::operations(&admit::review(&catalog, &quiet).body.to_vec()).is_empty(), "it is skipped");
     let (mut skipped, mut injected) = (Samples::default(), Samples::default());
     for _ in 0..bench.rounds() {
         for (samples, body) in [(&mut skipped, quiet.as_slice()), (&mut injected, body)] {
@@ -93,7 +93,7 @@ fn operations(report: &mut Report) {
     let catalog = fixtures::catalog(SMALL);
     let number = |variables| {
         let body = fixtures::review_with_env("team-a", variables);
-        Samples::one(count(idiom::operations(&admit::review(&catalog, &body).body).len()))
+        Samples::one(count(idiom::operations(&admit::review(&catalog, &body).body.to_vec()).len()))
     };
     let (many, none) = (number(3_000), number(0));
     report.at_most("operations, 3,000 more variables against none", "", &many, &none, 1.0);

@@ -38,7 +38,7 @@ impl Addition {
     /// When the idiom would not make the same pod of it.
     pub(crate) fn of(catalog: &Catalog, body: &[u8]) -> Self {
         let answer = spark_injector::admit::review(catalog, body);
-        let (before, after) = (object(body), patched(body, &answer.body));
+        let (before, after) = (object(body), patched(body, &answer.body.to_vec()));
         let new = |path: &str| -> Value {
             let (before, after) = (before.pointer(path), after.pointer(path));
             match (before, after) {

@@ -8,9 +8,11 @@ mod decide;
 pub mod equal;
 mod merge;
 mod outcome;
+mod parts;
 pub mod patch;
 pub mod plan;
 mod pod;
+pub mod pointer;
 mod quantity;
 mod reinvoked;
 mod review;
@@ -24,7 +26,9 @@ use serde_json::{Value, json};
 use self::decide::{Decision, Step, decide, decide_isolation};
 use self::merge::{LazyObject, Placement, Target, merge};
 use self::outcome::{Ending, Unavailable};
-use self::patch::{MapEdit, Patch, quote};
+pub use self::parts::Parts;
+use self::patch::{Json, MapEdit, Patch};
+use self::pointer::Pointer;
 use self::review::Request;
 use crate::api::names::STATUS_ANNOTATION;
 use crate::catalog::Catalog;
@@ -155,12 +159,20 @@ fn is_of_unknown_revision(catalog: &Catalog, body: &[u8], decision: &Decision<'_
         && stranger.is_ours(&profile.name, catalog.init_image(), object.at("/spec/initContainers"))
 }
 
+const CONTAINERS: &Pointer<'static> = &Pointer::new("/spec/containers");
+
 /// The parts of the pod that `decide` has found; none missing where it decided to inject.
 fn target<'a>(request: &'a Request<'a>, spark: usize, body: &'a [u8]) -> Option<Target<'a>> {
     let pod = request.object.as_ref()?;
     let spec = pod.spec()?;
     let container = spec.containers.as_deref()?.get(spark)?;
-    Some(Target { pod, spec, spark: container, spark_index: spark, object: LazyObject::new(body) })
+    Some(Target {
+        pod,
+        spec,
+        spark: container,
+        spark_path: CONTAINERS.index(spark),
+        object: LazyObject::new(body),
+    })
 }
 
 fn opt_out_patch(request: &Request<'_>) -> Patch<'static> {
@@ -172,7 +184,7 @@ fn opt_out_patch(request: &Request<'_>) -> Patch<'static> {
     let annotations =
         pod.and_then(|pod| pod.metadata()).is_some_and(|metadata| metadata.annotations.is_some());
     let mut edit = MapEdit::new("/metadata/annotations", annotations);
-    edit.set(&mut patch, STATUS_ANNOTATION, quote(OPTED_OUT));
+    edit.set(&mut patch, STATUS_ANNOTATION, Json::Text(OPTED_OUT));
     edit.finish(&mut patch);
     patch
 }

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::decide::{Decision, Denial, Skip, Step};
 use super::merge::Merged;
+use super::parts::Parts;
 use super::patch::Patch;
 use super::plan::Plan;
 use super::review::{Audit, MAX_MESSAGE_BYTES, MAX_WARNING_CHARS, Request, Response, cut, encode};
@@ -87,7 +88,7 @@ pub struct Answer {
     /// Whether `Retry-After: 1` and `Connection: close` go with it; the API server then tries again.
     pub retry: bool,
     /// Body: an AdmissionReview for status 200, a sentence of plain text otherwise.
-    pub body: Vec<u8>,
+    pub body: Parts,
     /// What is logged and counted.
     pub record: Record,
 }
@@ -160,7 +161,7 @@ impl Answer {
         Self {
             status: 400,
             retry: false,
-            body: message.as_bytes().to_vec(),
+            body: message.to_owned().into(),
             record: Record::new(Outcome::Malformed, "malformed", message),
         }
     }
@@ -170,7 +171,7 @@ impl Answer {
         Self {
             status: 500,
             retry: false,
-            body: INTERNAL.as_bytes().to_vec(),
+            body: INTERNAL.into(),
             record: Record::new(Outcome::Failed, "internal", INTERNAL),
         }
     }
@@ -331,11 +332,11 @@ impl<'e> Ending<'e> {
             }
             _ => (200, false),
         };
-        let body = if retry { self.message.clone().into_bytes() } else { self.encode(&record) };
+        let body = if retry { self.message.clone().into() } else { self.encode(&record) };
         Answer { status, retry, body, record }
     }
 
-    fn encode(&self, record: &Record) -> Vec<u8> {
+    fn encode(&self, record: &Record) -> Parts {
         let response = match self.denial {
             Some(denial) => Response::Denied(denial.code, &self.message),
             None => Response::Allowed(self.patch),

@@ -1,31 +1,34 @@
 //! RFC 6902 operations: how they are built and how they are written.
 //!
 //! Operations are made from the plan, never by comparing two documents, so their number does not depend on the
-//! size of the pod, and no field that we do not know is ever touched.
+//! size of the pod, and no field that we do not know is ever touched. They are written down at once, as the text that
+//! is sent: nothing is built that would have to be serialised.
 
-use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::fmt;
+use std::sync::LazyLock;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{PAD, STANDARD};
+use bytes::Bytes;
 use serde_json::Value;
+
+use super::parts;
+use super::pointer::Pointer;
 
 /// Constant JSON text, already base64-encoded.
 ///
 /// JSON allows white space between tokens: padded with spaces to a multiple of three bytes, the encoding of a
-/// fragment can be copied into the encoding of the whole patch, and a large payload costs one `memcpy` per request.
+/// fragment can stand inside the encoding of the whole patch, and a large payload costs no work per request.
 #[derive(Debug, PartialEq)]
 pub struct Fragment {
-    encoded: String,
+    encoded: Bytes,
 }
 
 impl Fragment {
     /// Encodes JSON text that starts and ends between two tokens.
     pub fn new(mut json: String) -> Self {
-        while !json.len().is_multiple_of(3) {
-            json.push(' ');
-        }
-        Self { encoded: STANDARD.encode(json) }
+        pad(&mut json, 0);
+        Self { encoded: STANDARD.encode(json).into() }
     }
 
     /// The JSON text, with its padding.
@@ -35,139 +38,187 @@ impl Fragment {
     }
 }
 
-/// A value of an operation, in pieces that are copied one after the other.
-#[derive(Debug)]
-pub enum Piece<'p> {
-    /// JSON text.
-    Text(Cow<'p, str>),
-    /// JSON text that was encoded when the plan was made.
-    Constant(&'p Fragment),
+/// Fills the text behind `start` with white space to whole groups of base64.
+fn pad(text: &mut String, start: usize) {
+    while !(text.len() - start).is_multiple_of(3) {
+        text.push(' ');
+    }
 }
 
-#[derive(Debug)]
-struct Operation<'p> {
-    verb: &'static str,
-    path: String,
-    value: Vec<Piece<'p>>,
+/// A value of an operation.
+#[derive(Clone, Copy, Debug)]
+pub enum Json<'v> {
+    /// Text, still to be quoted.
+    Text(&'v str),
+    /// JSON text as it stands in a patch.
+    Written(&'v str),
+}
+
+impl Json<'_> {
+    fn write(self, out: &mut String) {
+        match self {
+            Self::Text(text) => write_quoted(out, text),
+            Self::Written(json) => out.push_str(json),
+        }
+    }
+}
+
+impl<'v> From<&'v str> for Json<'v> {
+    fn from(json: &'v str) -> Self {
+        Self::Written(json)
+    }
+}
+
+impl<'v> From<&'v String> for Json<'v> {
+    fn from(json: &'v String) -> Self {
+        Self::Written(json)
+    }
 }
 
 /// A patch under construction.
 #[derive(Debug, Default)]
 pub struct Patch<'p> {
-    operations: Vec<Operation<'p>>,
+    /// The operations as a JSON array, but for the constants; empty where there is none.
+    text: String,
+    /// Where in the text a constant belongs: at a multiple of three bytes behind the one before it.
+    constants: Vec<(usize, &'p Fragment)>,
 }
 
 impl<'p> Patch<'p> {
-    /// Adds a value at a path, of which the last element may be `-`.
-    pub fn add(&mut self, path: String, value: impl Into<Cow<'p, str>>) {
-        self.add_pieces(path, vec![Piece::Text(value.into())]);
+    /// With room for so much text.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { text: String::with_capacity(bytes), constants: Vec::new() }
     }
 
-    /// Adds a value that consists of several pieces.
-    pub fn add_pieces(&mut self, path: String, value: Vec<Piece<'p>>) {
-        self.operations.push(Operation { verb: "add", path, value });
+    /// Adds a value at a path, of which the last element may be the end of a list.
+    pub fn add<'t, 'v>(&mut self, path: impl Into<Pointer<'t>>, value: impl Into<Json<'v>>) {
+        self.begin("add", path.into());
+        self.value(value.into());
+        self.end();
+    }
+
+    /// Adds a value that starts with JSON text and ends with a constant.
+    pub fn add_ending<'t>(&mut self, path: impl Into<Pointer<'t>>, start: &[&str], end: &'p Fragment) {
+        self.begin("add", path.into());
+        self.text.push_str(",\"value\":");
+        self.text.extend(start.iter().copied());
+        let aligned = self.constants.last().map_or(0, |(at, _)| *at);
+        pad(&mut self.text, aligned);
+        self.constants.push((self.text.len(), end));
+        self.end();
     }
 
     /// Replaces the value at a path that exists.
-    pub fn replace(&mut self, path: String, value: impl Into<Cow<'p, str>>) {
-        self.operations.push(Operation { verb: "replace", path, value: vec![Piece::Text(value.into())] });
+    pub fn replace<'t, 'v>(&mut self, path: impl Into<Pointer<'t>>, value: impl Into<Json<'v>>) {
+        self.begin("replace", path.into());
+        self.value(value.into());
+        self.end();
     }
 
     /// Removes the value at a path that exists.
-    pub fn remove(&mut self, path: String) {
-        self.operations.push(Operation { verb: "remove", path, value: Vec::new() });
+    pub fn remove<'t>(&mut self, path: impl Into<Pointer<'t>>) {
+        self.begin("remove", path.into());
+        self.end();
     }
 
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.operations.is_empty()
+        self.text.is_empty()
+    }
+
+    fn begin(&mut self, verb: &str, path: Pointer<'_>) {
+        if self.text.is_empty() {
+            self.text.push('[');
+        } else {
+            self.text.pop();
+            self.text.push(',');
+        }
+        self.text.push_str("{\"op\":\"");
+        self.text.push_str(verb);
+        self.text.push_str("\",\"path\":\"");
+        let start = self.text.len();
+        // Writing to a String does not fail.
+        let _ = path.write(&mut self.text);
+        if self.text.get(start..).is_some_and(is_plain) {
+            self.text.push('"');
+        } else {
+            let path = self.text.split_off(start);
+            self.text.pop();
+            write_quoted(&mut self.text, &path);
+        }
+    }
+
+    fn value(&mut self, value: Json<'_>) {
+        self.text.push_str(",\"value\":");
+        value.write(&mut self.text);
+    }
+
+    fn end(&mut self) {
+        self.text.push_str("}]");
+    }
+
+    /// The text in front of each constant, with the constant, and the text behind the last one.
+    fn pieces(&self) -> (impl Iterator<Item = (&str, &'p Fragment)>, &str) {
+        let text = if self.text.is_empty() { "[]" } else { &self.text };
+        let mut done = 0;
+        let before = self.constants.iter().map(move |(at, constant)| {
+            let start = std::mem::replace(&mut done, *at);
+            (text.get(start..*at).unwrap_or_default(), *constant)
+        });
+        let last = self.constants.last().map_or(0, |(at, _)| *at);
+        (before, text.get(last..).unwrap_or_default())
     }
 
     /// The patch as a JSON array.
     pub fn to_json(&self) -> Value {
-        let mut text = String::new();
-        self.write(&mut JsonSink(&mut text));
-        serde_json::from_str(&text).unwrap_or(Value::Null)
-    }
-
-    /// Appends the patch, base64-encoded, as it stands in an AdmissionReview.
-    pub fn encode_into(&self, out: &mut String) {
-        let mut sink = Base64Sink { out, pending: String::new() };
-        self.write(&mut sink);
-        sink.finish();
-    }
-
-    fn write(&self, sink: &mut impl Sink) {
-        sink.text("[");
-        for (index, operation) in self.operations.iter().enumerate() {
-            let comma = if index == 0 { "" } else { "," };
-            sink.text(comma);
-            sink.text("{\"op\":\"");
-            sink.text(operation.verb);
-            sink.text("\",\"path\":");
-            if is_plain(&operation.path) {
-                sink.text("\"");
-                sink.text(&operation.path);
-                sink.text("\"");
-            } else {
-                sink.text(&quote(&operation.path));
-            }
-            if !operation.value.is_empty() {
-                sink.text(",\"value\":");
-                for piece in &operation.value {
-                    match piece {
-                        Piece::Text(text) => sink.text(text),
-                        Piece::Constant(fragment) => sink.constant(fragment),
-                    }
-                }
-            }
-            sink.text("}");
+        let (pieces, last) = self.pieces();
+        let mut json = String::new();
+        for (text, constant) in pieces {
+            json.push_str(text);
+            json.push_str(&constant.json());
         }
-        sink.text("]");
-    }
-}
-
-trait Sink {
-    fn text(&mut self, text: &str);
-    fn constant(&mut self, fragment: &Fragment);
-}
-
-struct JsonSink<'a>(&'a mut String);
-
-impl Sink for JsonSink<'_> {
-    fn text(&mut self, text: &str) {
-        self.0.push_str(text);
+        json.push_str(last);
+        serde_json::from_str(&json).unwrap_or(Value::Null)
     }
 
-    fn constant(&mut self, fragment: &Fragment) {
-        self.0.push_str(&fragment.json());
-    }
-}
-
-struct Base64Sink<'a> {
-    out: &'a mut String,
-    pending: String,
-}
-
-impl Base64Sink<'_> {
-    fn finish(self) {
-        STANDARD.encode_string(self.pending.as_bytes(), self.out);
-    }
-}
-
-impl Sink for Base64Sink<'_> {
-    fn text(&mut self, text: &str) {
-        self.pending.push_str(text);
+    /// Bytes that `encode` writes, without constants that are shared.
+    pub(super) fn encoded_size(&self) -> usize {
+        let copied = self.constants.iter().map(|(_, constant)| parts::Builder::copied(&constant.encoded));
+        base64::encoded_len(self.text.len(), true).unwrap_or_default() + copied.sum::<usize>()
     }
 
-    fn constant(&mut self, fragment: &Fragment) {
-        while !self.pending.len().is_multiple_of(3) {
-            self.pending.push(' ');
+    /// Writes the patch, base64-encoded, as it stands in an AdmissionReview.
+    pub(super) fn encode(&self, out: &mut parts::Builder) {
+        let (pieces, last) = self.pieces();
+        for (text, constant) in pieces {
+            encode(text, out);
+            out.constant(&constant.encoded);
         }
-        STANDARD.encode_string(self.pending.as_bytes(), self.out);
-        self.pending.clear();
-        self.out.push_str(&fragment.encoded);
+        encode(last, out);
     }
+
+    /// The patch, base64-encoded.
+    pub fn to_base64(&self) -> Vec<u8> {
+        let mut out = parts::Builder::with_capacity(self.encoded_size());
+        self.encode(&mut out);
+        out.finish().to_vec()
+    }
+}
+
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+type Encoder = base64::engine::Simd;
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+type Encoder = base64::engine::Scalar;
+
+/// The fastest engine that this processor has; to ask for it takes longer than to encode a patch.
+static ENCODER: LazyLock<Encoder> = LazyLock::new(|| Encoder::standard(PAD));
+
+fn encode(text: &str, out: &mut parts::Builder) {
+    let out = out.open();
+    let start = out.len();
+    out.resize(start + base64::encoded_len(text.len(), true).unwrap_or_default(), 0);
+    // It has the size that it takes.
+    let _ = ENCODER.encode_slice(text, out.get_mut(start..).unwrap_or_default());
 }
 
 /// A list that may be absent: the first addition makes it, the next ones append.
@@ -175,30 +226,32 @@ impl Sink for Base64Sink<'_> {
 /// `add /spec/volumes/-` fails on a pod without volumes, and a second `add /spec/volumes` replaces the first.
 #[derive(Debug)]
 pub struct ListEdit<'p> {
-    path: String,
+    path: Pointer<'p>,
     present: bool,
-    created: Vec<Cow<'p, str>>,
+    created: String,
 }
 
 impl<'p> ListEdit<'p> {
     /// Starts editing the list at a path.
-    pub fn new(path: impl Into<String>, present: bool) -> Self {
-        Self { path: path.into(), present, created: Vec::new() }
+    pub fn new(path: impl Into<Pointer<'p>>, present: bool) -> Self {
+        Self { path: path.into(), present, created: String::new() }
     }
 
     /// Appends an element.
-    pub fn push(&mut self, patch: &mut Patch<'p>, json: impl Into<Cow<'p, str>>) {
+    pub fn push<'v>(&mut self, patch: &mut Patch<'_>, element: impl Into<Json<'v>>) {
         if self.present {
-            patch.add(format!("{}/-", self.path), json);
+            patch.add(self.path.end(), element);
         } else {
-            self.created.push(json.into());
+            self.created.push(if self.created.is_empty() { '[' } else { ',' });
+            element.into().write(&mut self.created);
         }
     }
 
     /// Writes the list if it had to be made.
-    pub fn finish(self, patch: &mut Patch<'p>) {
+    pub fn finish(mut self, patch: &mut Patch<'_>) {
         if !self.created.is_empty() {
-            patch.add(self.path, format!("[{}]", self.created.join(",")));
+            self.created.push(']');
+            patch.add(self.path, &self.created);
         }
     }
 }
@@ -206,52 +259,58 @@ impl<'p> ListEdit<'p> {
 /// A map that may be absent: the first addition makes it, the next ones add a key each.
 #[derive(Debug)]
 pub struct MapEdit<'p> {
-    path: String,
+    path: Pointer<'p>,
     present: bool,
-    created: Vec<(&'p str, Cow<'p, str>)>,
+    created: String,
 }
 
 impl<'p> MapEdit<'p> {
     /// Starts editing the map at a path.
-    pub fn new(path: impl Into<String>, present: bool) -> Self {
-        Self { path: path.into(), present, created: Vec::new() }
+    pub fn new(path: impl Into<Pointer<'p>>, present: bool) -> Self {
+        Self { path: path.into(), present, created: String::new() }
     }
 
     /// Sets a key.
-    pub fn set(&mut self, patch: &mut Patch<'p>, key: &'p str, json: impl Into<Cow<'p, str>>) {
+    pub fn set<'v>(&mut self, patch: &mut Patch<'_>, key: &'v str, value: impl Into<Json<'v>>) {
         if self.present {
-            patch.add(pointer(&self.path, key), json);
+            patch.add(self.path.key(key), value);
         } else {
-            self.created.push((key, json.into()));
+            self.created.push(if self.created.is_empty() { '{' } else { ',' });
+            write_quoted(&mut self.created, key);
+            self.created.push(':');
+            value.into().write(&mut self.created);
         }
     }
 
     /// Writes the map if it had to be made.
-    pub fn finish(self, patch: &mut Patch<'p>) {
-        if self.created.is_empty() {
-            return;
+    pub fn finish(mut self, patch: &mut Patch<'_>) {
+        if !self.created.is_empty() {
+            self.created.push('}');
+            patch.add(self.path, &self.created);
         }
-        let mut json = String::from("{");
-        for (index, (key, value)) in self.created.iter().enumerate() {
-            let comma = if index == 0 { "" } else { "," };
-            let _ = write!(json, "{comma}{}:{value}", quote(key));
-        }
-        json.push('}');
-        patch.add(self.path, json);
     }
-}
-
-/// Extends a JSON pointer by one element, escaped (RFC 6901).
-pub fn pointer(parent: &str, key: &str) -> String {
-    format!("{parent}/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
 /// Text as a JSON string.
 pub fn quote(text: &str) -> String {
-    if is_plain(text) { format!("\"{text}\"") } else { Value::from(text).to_string() }
+    let mut quoted = String::with_capacity(text.len() + 2);
+    write_quoted(&mut quoted, text);
+    quoted
+}
+
+/// Writes text as a JSON string.
+pub(super) fn write_quoted(out: &mut impl fmt::Write, text: &str) {
+    // Writing to a buffer in memory does not fail.
+    let _ = if is_plain(text) {
+        out.write_char('"').and_then(|()| out.write_str(text)).and_then(|()| out.write_char('"'))
+    } else {
+        out.write_str(&Value::from(text).to_string())
+    };
 }
 
 /// Whether text stands in a JSON string as it is.
 fn is_plain(text: &str) -> bool {
-    text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\')
+    // Counted to the end instead of stopping at the first: so the compiler looks at many bytes at once.
+    let special = |byte: &u8| *byte < b' ' || *byte == b'"' || *byte == b'\\';
+    text.bytes().filter(special).count() == 0
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::patch::Fragment;
 use crate::api::Role;
+use crate::api::names::STATUS_ANNOTATION;
 
 /// Which line of which profile asked for something: `platform-base: spec.common.template.spec.tolerations[0]`.
 pub type Origin = Arc<str>;
@@ -32,6 +33,11 @@ impl Item {
     /// An item under a key.
     pub fn new(key: impl Into<String>, value: Value, origin: &Origin) -> Self {
         Self { key: key.into(), json: value.to_string(), value, origin: Arc::clone(origin) }
+    }
+
+    /// The status annotation, as we alone write it.
+    pub fn status(status: &Value) -> Self {
+        Self::new(STATUS_ANNOTATION, Value::from(status.to_string()), &Origin::from("spark-injector"))
     }
 
     /// The value as text, where it is a string.
@@ -280,7 +286,7 @@ pub struct Plan {
     /// Disks for Spark's local directories.
     pub local_dirs: Vec<LocalDirPlan>,
     /// The status annotation: compact JSON, the same bytes for the same plan.
-    pub status: String,
+    pub status: Item,
 }
 
 /// The init container, its volumes, and what the Spark container mounts of them.
@@ -326,12 +332,12 @@ pub struct NodeSelector {
 pub type Whitelist = Option<BTreeMap<String, Vec<String>>>;
 
 /// What holds for every pod of the isolated namespaces of a profile, beside the node selector.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Isolation {
     /// Tolerations that pods may have, those of the profile's templates among them. None allows every one.
     pub tolerations: Option<Vec<Toleration>>,
     /// Expressions of the required node affinity in the profile's own templates: not a pod's own wish.
     pub expressions: Vec<Value>,
     /// The status annotation of a pod that is isolated and nothing else.
-    pub status: String,
+    pub status: Item,
 }

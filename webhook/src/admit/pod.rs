@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::Deref;
 
 use serde::de::{IgnoredAny, MapAccess, Visitor};
@@ -25,43 +26,53 @@ impl Deref for Text<'_> {
     }
 }
 
-/// A map of text to text, in the order of the request.
-#[derive(Clone, Debug, Default)]
-pub(super) struct TextMap<'a>(Vec<(Text<'a>, Text<'a>)>);
+/// A map, in the order of the request.
+#[derive(Clone, Debug)]
+pub(super) struct Map<'a, V>(Vec<(Text<'a>, V)>);
+
+/// A map of text to text.
+pub(super) type TextMap<'a> = Map<'a, Option<Text<'a>>>;
+
+impl<V> Map<'_, V> {
+    /// The value of a key; the last one, as a decoder into a map would keep it.
+    pub(super) fn find(&self, key: &str) -> Option<&V> {
+        self.0.iter().rev().find(|(known, _)| &**known == key).map(|(_, value)| value)
+    }
+}
 
 impl TextMap<'_> {
-    /// The value of a key; the last one, as a decoder into a map would keep it.
+    /// The text of a key.
     pub(super) fn get(&self, key: &str) -> Option<&str> {
-        self.0.iter().rev().find(|(known, _)| &**known == key).map(|(_, value)| &**value)
+        self.find(key).map(|value| value.as_deref().unwrap_or_default())
     }
 
     /// Keys and values.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (&**key, &**value))
+        self.0.iter().map(|(key, value)| (&**key, value.as_deref().unwrap_or_default()))
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for TextMap<'a> {
+impl<'de: 'a, 'a, V: Deserialize<'de>> Deserialize<'de> for Map<'a, V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
+        struct Entries<V>(PhantomData<V>);
 
-        impl<'de> Visitor<'de> for Entries {
-            type Value = TextMap<'de>;
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for Entries<V> {
+            type Value = Map<'de, V>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a map of strings")
+                f.write_str("a map")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut entries = Vec::new();
-                while let Some((key, value)) = map.next_entry::<Text<'de>, Option<Text<'de>>>()? {
-                    entries.push((key, value.unwrap_or_default()));
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
                 }
-                Ok(TextMap(entries))
+                Ok(Map(entries))
             }
         }
 
-        deserializer.deserialize_map(Entries)
+        deserializer.deserialize_map(Entries(PhantomData))
     }
 }
 

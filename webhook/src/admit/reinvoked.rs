@@ -39,9 +39,9 @@ fn may_have_given(profile: &CompiledProfile, status: &str, pod: &Pod<'_>, role: 
     if pod.label(INJECT_LABEL) == Some(INJECT_DISABLED) {
         return profile.allow_opt_out && status == OPTED_OUT;
     }
-    profile
-        .plan(role, pod.label(VARIANT_LABEL))
-        .is_ok_and(|plan| plan.status == status && (plan.files.is_none() || init_container(pod).is_some()))
+    profile.plan(role, pod.label(VARIANT_LABEL)).is_ok_and(|plan| {
+        plan.status.text() == status && (plan.files.is_none() || init_container(pod).is_some())
+    })
 }
 
 /// Position of what has the name of our init container.

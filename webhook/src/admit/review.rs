@@ -3,11 +3,14 @@
 //! Own small types: the borrowed decode touches only what is needed, and the patch is written as base64, which the
 //! types of kube do not do (kube-rs/kube#1781).
 
+use std::fmt::Write as _;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::patch::{Patch, quote};
+use super::parts::{self, Parts};
+use super::patch::{Patch, write_quoted};
 use super::pod::{Pod, Text};
 
 /// The only version and kind that we speak.
@@ -154,61 +157,66 @@ pub(super) struct Audit<'r> {
     pub revision: &'r str,
 }
 
+/// Everything in an answer but its patch, its texts and their escapes.
+const FRAME_BYTES: usize = 512;
+
 /// Writes an AdmissionReview with a response.
 pub(super) fn encode(
     uid: &str,
     response: &Response<'_, '_>,
     warnings: &[String],
     audit: &Audit<'_>,
-) -> Vec<u8> {
-    let mut out = String::with_capacity(1024);
-    out.push_str(
-        "{\"apiVersion\":\"admission.k8s.io/v1\",\"kind\":\"AdmissionReview\",\"response\":{\"uid\":",
+) -> Parts {
+    let patch = match response {
+        // Both or neither: the API server refuses a patch without its type, and a type without a patch.
+        Response::Allowed(patch) => patch.filter(|patch| !patch.is_empty()),
+        Response::Denied(..) => None,
+    };
+    let texts = uid.len() + audit.profile.len() + warnings.iter().map(String::len).sum::<usize>();
+    let mut parts = parts::Builder::with_capacity(FRAME_BYTES + texts + patch.map_or(0, Patch::encoded_size));
+    let out = parts.open();
+    out.extend_from_slice(
+        b"{\"apiVersion\":\"admission.k8s.io/v1\",\"kind\":\"AdmissionReview\",\"response\":{\"uid\":",
     );
-    out.push_str(&quote(uid));
+    write_quoted(out, uid);
     match response {
-        Response::Allowed(patch) => {
-            out.push_str(",\"allowed\":true");
-            // Both or neither: the API server refuses one without the other.
-            if let Some(patch) = patch.filter(|patch| !patch.is_empty()) {
-                out.push_str(",\"patchType\":\"JSONPatch\",\"patch\":\"");
-                patch.encode_into(&mut out);
-                out.push('"');
-            }
-        }
+        Response::Allowed(_) => out.extend_from_slice(b",\"allowed\":true"),
         Response::Denied(code, message) => {
             let reason = if *code == 403 { "Forbidden" } else { "Invalid" };
-            out.push_str(",\"allowed\":false,\"status\":{\"status\":\"Failure\",\"code\":");
-            out.push_str(&code.to_string());
-            out.push_str(",\"reason\":\"");
-            out.push_str(reason);
-            out.push_str("\",\"message\":");
-            out.push_str(&quote(cut(message, MAX_MESSAGE_BYTES)));
-            out.push('}');
+            // Writing to a buffer in memory does not fail.
+            let _ = write!(
+                out,
+                ",\"allowed\":false,\"status\":{{\"status\":\"Failure\",\"code\":{code},\"reason\":\"{reason}\",\"message\":"
+            );
+            write_quoted(out, cut(message, MAX_MESSAGE_BYTES));
+            out.extend_from_slice(b"}");
         }
     }
+    if let Some(patch) = patch {
+        out.extend_from_slice(b",\"patchType\":\"JSONPatch\",\"patch\":\"");
+        patch.encode(&mut parts);
+        parts.open().extend_from_slice(b"\"");
+    }
+    let out = parts.open();
     if !warnings.is_empty() {
-        out.push_str(",\"warnings\":[");
-        for (index, warning) in warnings.iter().take(MAX_WARNINGS).enumerate() {
-            if index > 0 {
-                out.push(',');
-            }
-            out.push_str(&quote(warning));
+        let mut before = ",\"warnings\":[";
+        for warning in warnings.iter().take(MAX_WARNINGS) {
+            out.extend_from_slice(before.as_bytes());
+            write_quoted(out, warning);
+            before = ",";
         }
-        out.push(']');
+        out.extend_from_slice(b"]");
     }
-    out.push_str(",\"auditAnnotations\":{\"decision\":");
-    out.push_str(&quote(audit.decision));
-    for (key, value) in [("profile", audit.profile), ("revision", audit.revision)] {
+    out.extend_from_slice(b",\"auditAnnotations\":{\"decision\":");
+    write_quoted(out, audit.decision);
+    for (key, value) in [(",\"profile\":", audit.profile), (",\"revision\":", audit.revision)] {
         if !value.is_empty() {
-            out.push_str(",\"");
-            out.push_str(key);
-            out.push_str("\":");
-            out.push_str(&quote(value));
+            out.extend_from_slice(key.as_bytes());
+            write_quoted(out, value);
         }
     }
-    out.push_str("}}}");
-    out.into_bytes()
+    out.extend_from_slice(b"}}}");
+    parts.finish()
 }
 
 /// Text of at most so many bytes, cut between two characters.

@@ -74,12 +74,12 @@ impl Builder<'_> {
         Layout::of(mounts, overlay, self.composed.local_dirs.iter().map(|dir| dir.mount.key.as_str()))
     }
 
-    fn status(&self, role: Role, variant: Option<&str>) -> String {
+    fn status(&self, role: Role, variant: Option<&str>) -> Item {
         let mut status = json!({ "profile": self.name, "revision": self.revision, "role": role.as_str() });
         if let (Some(variant), Some(map)) = (variant, status.as_object_mut()) {
             map.insert("variant".to_owned(), variant.into());
         }
-        status.to_string()
+        Item::status(&status)
     }
 
     /// Two mounts at one path would be refused with every pod.

@@ -11,7 +11,7 @@ use super::parse::subject;
 use super::report::Report;
 use super::{Catalog, Problem, ProblemKind, syntax};
 use crate::admit::covers;
-use crate::admit::plan::{Isolation, NodeSelector, Plan};
+use crate::admit::plan::{Isolation, Item, NodeSelector, Plan};
 use crate::api::names::{ISOLATE_ENABLED, ISOLATE_LABEL, NODE_SELECTOR_ANNOTATION};
 use crate::api::{Mode, SelectorScope};
 
@@ -39,7 +39,7 @@ pub(super) fn of(name: &str, composed: &Composed, plans: [&RolePlans; 2]) -> Opt
     Some(Isolation {
         tolerations,
         expressions,
-        status: json!({ "profile": name, "isolated": true }).to_string(),
+        status: Item::status(&json!({ "profile": name, "isolated": true })),
     })
 }
 

@@ -93,7 +93,7 @@ fn both_entries(catalog: &Catalog, namespace: &str, mut pod: Value) -> Result<Ve
 fn answer(catalog: &Catalog, review: &Value, target: Target) -> Result<Judged, Failure> {
     let body = serde_json::to_vec(review).map_err(internal)?;
     let answer = admit::review(catalog, &body);
-    let text = String::from_utf8_lossy(&answer.body).trim_end().to_owned();
+    let text = String::from_utf8_lossy(&answer.body.to_vec()).trim_end().to_owned();
     match answer.status {
         200 => {}
         400..500 => return Err(Failure::Unusable(format!("{}: {text}", target.title))),
@@ -101,7 +101,7 @@ fn answer(catalog: &Catalog, review: &Value, target: Target) -> Result<Judged, F
             return Err(Failure::Internal(anyhow::anyhow!("{}: status {status}: {text}", target.title)));
         }
     }
-    let review: Value = serde_json::from_slice(&answer.body).map_err(internal)?;
+    let review: Value = serde_json::from_slice(&answer.body.to_vec()).map_err(internal)?;
     let patch = match review.pointer("/response/patch").and_then(Value::as_str) {
         Some(encoded) => {
             let patch = STANDARD.decode(encoded).map_err(internal)?;

@@ -9,6 +9,7 @@ mod body;
 mod clients;
 mod connections;
 mod drain;
+mod frames;
 mod limits;
 mod log;
 pub mod metrics;

@@ -6,11 +6,14 @@ use serde_json::value::RawValue;
 
 use super::{Action, Denial, Merge};
 use crate::admit::equal::{Kind, differing_fields, same};
-use crate::admit::patch::{ListEdit, Piece};
+use crate::admit::patch::ListEdit;
 use crate::admit::plan::{FilesPlan, Keyed};
 use crate::admit::pod::Named;
+use crate::admit::pointer::Pointer;
 use crate::admit::reinvoked::is_same_repository;
 use crate::api::names::INIT_CONTAINER;
+
+const INIT_CONTAINERS: Pointer<'static> = Pointer::new("/spec/initContainers");
 
 /// The user of Apache's Spark images.
 const SPARK_USER: u64 = 185;
@@ -24,14 +27,16 @@ fn init_containers(merge: &mut Merge<'_>) -> Result<(), Denial> {
     let plan = merge.plan;
     let present = merge.target.spec.init_containers.as_deref();
     let known = present.unwrap_or_default();
-    let mut inserted: Vec<(usize, Vec<Piece<'_>>)> = Vec::new();
+    let mut inserted = 0;
     // Where the next one goes: behind the last of ours that is there already, moved by another webhook or not.
     let mut next = 0;
     if let Some(files) = &plan.files {
         let identity = Identity::of_files(merge);
         match position(known, INIT_CONTAINER) {
             None => {
-                inserted.push((0, pieces(files, identity)));
+                begin_insertion(merge, &mut inserted);
+                let start = [&*files.head, "\"securityContext\":", &identity.security_context(), ","];
+                merge.patch.add_ending(INIT_CONTAINERS.index(0), &start, &files.tail);
                 merge.note_value(Action::Added, "init container", INIT_CONTAINER, "", &files.origin);
                 next = 1;
             }
@@ -45,24 +50,27 @@ fn init_containers(merge: &mut Merge<'_>) -> Result<(), Denial> {
     for item in &plan.overlay.init_containers {
         match position(known, &item.key) {
             None => {
-                inserted.push((next, vec![Piece::Text((&*item.json).into())]));
+                begin_insertion(merge, &mut inserted);
+                merge.patch.add(INIT_CONTAINERS.index(next), &item.json);
                 merge.note(Action::Added, "init container", item);
                 next += 1;
             }
             Some(index) => {
                 require_same(merge, "initContainers", index, &item.value, &item.key, &item.origin)?;
                 merge.note(Action::Unchanged, "init container", item);
-                next = next.max(index + inserted.len() + 1);
+                next = next.max(index + inserted + 1);
             }
         }
     }
-    if !inserted.is_empty() && present.is_none() {
-        merge.patch.add("/spec/initContainers".to_owned(), "[]");
-    }
-    for (index, pieces) in inserted {
-        merge.patch.add_pieces(format!("/spec/initContainers/{index}"), pieces);
-    }
     Ok(())
+}
+
+/// One more is about to be inserted; the first one may need a list.
+fn begin_insertion(merge: &mut Merge<'_>, inserted: &mut usize) {
+    if *inserted == 0 && merge.target.spec.init_containers.is_none() {
+        merge.patch.add(INIT_CONTAINERS, "[]");
+    }
+    *inserted += 1;
 }
 
 fn position(known: &[Named<'_>], name: &str) -> Option<usize> {
@@ -89,7 +97,7 @@ fn keep_init_container<'a>(
         merge.note_value(Action::Unchanged, "init container", INIT_CONTAINER, "", &files.origin);
         return Ok(());
     }
-    merge.patch.add(format!("{path}/securityContext"), wanted.security_context());
+    merge.patch.add(INIT_CONTAINERS.index(index).key("securityContext"), &wanted.security_context());
     merge.note_value(Action::Replaced, "init container", INIT_CONTAINER, "", &files.origin);
     Ok(())
 }
@@ -151,16 +159,6 @@ fn whole(files: &FilesPlan, identity: Identity) -> String {
     format!("{}\"securityContext\":{},{}", files.head, identity.security_context(), files.tail.json())
 }
 
-fn pieces(files: &FilesPlan, identity: Identity) -> Vec<Piece<'_>> {
-    vec![
-        Piece::Text((&*files.head).into()),
-        Piece::Text("\"securityContext\":".into()),
-        Piece::Text(identity.security_context().into()),
-        Piece::Text(",".into()),
-        Piece::Constant(&files.tail),
-    ]
-}
-
 /// Who a security context says that runs.
 #[derive(Clone, Copy, Default, Deserialize, PartialEq)]
 #[serde(default, rename_all = "camelCase")]
@@ -220,7 +218,7 @@ fn sidecars(merge: &mut Merge<'_>) -> Result<(), Denial> {
         let index = known.iter().position(|container| container.name.as_deref() == Some(item.key.as_str()));
         match index {
             None => {
-                edit.push(&mut merge.patch, &*item.json);
+                edit.push(&mut merge.patch, &item.json);
                 merge.note(Action::Added, "sidecar", item);
             }
             Some(index) => {

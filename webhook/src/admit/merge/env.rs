@@ -13,7 +13,7 @@ pub(super) fn env(merge: &mut Merge<'_>) -> Result<(), Denial> {
     for item in plan.overlay.spark.env.iter().filter(|item| Some(item.key.as_str()) != role_name) {
         match own.iter().find(|variable| is_named(variable, &item.key)) {
             None => {
-                merge.env.push(&mut merge.patch, &*item.json);
+                merge.env.push(&mut merge.patch, &item.json);
                 merge.note(Action::Added, "env", item);
             }
             Some(variable) if is_equal(variable, item) => merge.note(Action::Unchanged, "env", item),
@@ -26,7 +26,7 @@ pub(super) fn env(merge: &mut Merge<'_>) -> Result<(), Denial> {
             Role::Driver => unset_role(merge, item),
         }
     }
-    let path = format!("{}/envFrom", merge.target.spark_path());
+    let path = merge.target.spark_path.key("envFrom");
     let present = merge.target.spark.env_from;
     super::lists::append_unequal(merge, path, &plan.overlay.spark.env_from, present, "envFrom");
     Ok(())
@@ -54,18 +54,18 @@ fn item_text(item: &Item) -> &str {
 /// Every entry of that name is ours: of several, the last one wins in the container.
 fn set_role<'a>(merge: &mut Merge<'a>, item: &'a Item) {
     let own = merge.target.spark.env.as_deref().unwrap_or_default();
-    let path = format!("{}/env", merge.target.spark_path());
+    let path = merge.target.spark_path.key("env");
     let mut action = Action::Added;
     for (index, variable) in own.iter().enumerate().filter(|(_, variable)| is_named(variable, &item.key)) {
         if is_equal(variable, item) {
             action = if action == Action::Replaced { action } else { Action::Unchanged };
         } else {
-            merge.patch.replace(format!("{path}/{index}"), &*item.json);
+            merge.patch.replace(path.index(index), &item.json);
             action = Action::Replaced;
         }
     }
     if action == Action::Added {
-        merge.env.push(&mut merge.patch, &*item.json);
+        merge.env.push(&mut merge.patch, &item.json);
     }
     merge.note(action, "env", item);
 }
@@ -73,11 +73,11 @@ fn set_role<'a>(merge: &mut Merge<'a>, item: &'a Item) {
 /// A driver that says it is an executor would act as one.
 fn unset_role<'a>(merge: &mut Merge<'a>, item: &'a Item) {
     let own = merge.target.spark.env.as_deref().unwrap_or_default();
-    let path = format!("{}/env", merge.target.spark_path());
+    let path = merge.target.spark_path.key("env");
     // From the last one, so that the indexes of the others stay.
     for (index, variable) in own.iter().enumerate().rev() {
         if is_named(variable, &item.key) {
-            merge.patch.remove(format!("{path}/{index}"));
+            merge.patch.remove(path.index(index));
             merge.note(Action::Removed, "env", item);
         }
     }

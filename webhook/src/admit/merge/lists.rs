@@ -1,18 +1,21 @@
 //! Lists without a key: appended unless an equal entry is there.
 
+use std::cell::LazyCell;
+
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{Action, Merge};
 use crate::admit::equal::{Kind, same};
 use crate::admit::patch::ListEdit;
-use crate::admit::plan::Keyed;
-use crate::admit::pod::value_of;
+use crate::admit::plan::{Item, Keyed};
+use crate::admit::pod::{Map, value_of};
+use crate::admit::pointer::Pointer;
 
 /// Appends the wanted entries to the list at `path`, of which `present` is the raw text.
 pub(super) fn append_unequal<'a>(
     merge: &mut Merge<'a>,
-    path: String,
+    path: impl Into<Pointer<'a>>,
     wanted: &'a Keyed,
     present: Option<&RawValue>,
     field: &'static str,
@@ -20,16 +23,42 @@ pub(super) fn append_unequal<'a>(
     if wanted.is_empty() {
         return;
     }
-    let known = value_of(present);
-    let mut edit = ListEdit::new(path, known.is_array());
-    let known: &[Value] = known.as_array().map_or(&[], Vec::as_slice);
+    let is_list = present.is_some_and(|raw| raw.get().starts_with('['));
+    let entries: Option<Vec<Map<'_, &RawValue>>> =
+        present.and_then(|raw| serde_json::from_str(raw.get()).ok());
+    let known = LazyCell::new(|| value_of(present));
+    let mut edit = ListEdit::new(path, is_list);
     for item in wanted {
-        if known.iter().any(|known| same(Kind::Plain, &item.value, known)) {
-            merge.note_value(Action::Unchanged, field, "", &item.json, &item.origin);
+        // Mostly all of them differ in a text: then none is decoded for a closer look.
+        let is_new = match &entries {
+            Some(entries) if entries.iter().all(|entry| differ_in_text(item, entry)) => true,
+            _ => !elements(&known).iter().any(|known| same(Kind::Plain, &item.value, known)),
+        };
+        let action = if is_new {
+            edit.push(&mut merge.patch, &item.json);
+            Action::Added
         } else {
-            edit.push(&mut merge.patch, &*item.json);
-            merge.note_value(Action::Added, field, "", &item.json, &item.origin);
-        }
+            Action::Unchanged
+        };
+        merge.note_value(action, field, "", &item.json, &item.origin);
     }
     edit.finish(&mut merge.patch);
+}
+
+fn elements(list: &Value) -> &[Value] {
+    list.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// Whether a text stands at the top of both and is not the same: no default of the API server can mend that.
+fn differ_in_text(ours: &Item, theirs: &Map<'_, &RawValue>) -> bool {
+    ours.value.as_object().into_iter().flatten().any(|(key, ours)| {
+        let ours = ours.as_str().filter(|text| !text.is_empty());
+        ours.zip(theirs.find(key)).is_some_and(|(ours, theirs)| is_other_text(theirs.get(), ours))
+    })
+}
+
+/// Whether raw JSON is a text, neither empty nor this one. Where it holds escapes, only decoding could tell.
+fn is_other_text(json: &str, text: &str) -> bool {
+    let inner = json.strip_prefix('"').and_then(|json| json.strip_suffix('"'));
+    inner.is_some_and(|inner| !inner.is_empty() && inner != text && !inner.contains('\\'))
 }

@@ -7,9 +7,10 @@ use serde_json::Value;
 
 use super::mounts::Added;
 use super::{Action, Denial, Merge};
-use crate::admit::patch::quote;
+use crate::admit::patch::{Json, quote};
 use crate::admit::plan::LocalDirPlan;
 use crate::admit::pod::{Volume, value_of};
+use crate::admit::pointer::Pointer;
 use crate::api::names::{LOCAL_DIR_PREFIX, LOCAL_DIRS_VARIABLE};
 
 pub(super) fn local_dirs(merge: &mut Merge<'_>) -> Result<(), Denial> {
@@ -47,12 +48,14 @@ fn replace_source<'a>(merge: &mut Merge<'a>, dir: &'a LocalDirPlan, index: usize
     let action = if !differs && merge.has_source(index, &dir.source) {
         Action::Unchanged
     } else if is_default_empty_dir(volume) {
+        let volumes = Pointer::new("/spec/volumes");
+        let volume = volumes.index(index);
         // The source alone: a field of the volume that nobody knows yet stays.
         if !wants_empty_dir {
-            merge.patch.remove(format!("/spec/volumes/{index}/emptyDir"));
+            merge.patch.remove(volume.key("emptyDir"));
         }
         for source in &dir.source {
-            merge.patch.add(format!("/spec/volumes/{index}/{}", source.key), &*source.json);
+            merge.patch.add(volume.key(&source.key), &source.json);
         }
         Action::Replaced
     } else {
@@ -80,14 +83,14 @@ fn add_directory<'a>(merge: &mut Merge<'a>, dir: &'a LocalDirPlan) -> Result<boo
     let mut action = Action::Unchanged;
     match merge.volume_index(&volume.key) {
         None => {
-            merge.volumes.push(&mut merge.patch, &*volume.json);
+            merge.volumes.push(&mut merge.patch, &volume.json);
             action = Action::Added;
         }
         Some(index) if merge.is_same_volume(index, &volume.value) => {}
         Some(_) => return Err(merge.other_volume(&volume.key, &volume.origin)),
     }
     if !is_mounted {
-        merge.mounts.push(&mut merge.patch, &*mount.json);
+        merge.mounts.push(&mut merge.patch, &mount.json);
         merge.added_mounts.push(Added::own(&mount.key, &volume.key, &mount.origin));
         action = Action::Added;
     }
@@ -109,7 +112,7 @@ fn announce<'a>(merge: &mut Merge<'a>, added: &[&'a LocalDirPlan]) {
     let Some((index, variable)) = variable else {
         let entry =
             format!("{{\"name\":{},\"value\":{}}}", quote(LOCAL_DIRS_VARIABLE), quote(&paths.join(",")));
-        merge.env.push(&mut merge.patch, entry);
+        merge.env.push(&mut merge.patch, &entry);
         merge.note_value(Action::Added, "env", LOCAL_DIRS_VARIABLE, "", origin);
         return;
     };
@@ -126,8 +129,8 @@ fn announce<'a>(merge: &mut Merge<'a>, added: &[&'a LocalDirPlan]) {
         }
     }
     if all.len() > before {
-        let path = format!("{}/env/{index}/value", merge.target.spark_path());
-        merge.patch.add(path, quote(&all.join(",")));
+        let env = merge.target.spark_path.key("env");
+        merge.patch.add(env.index(index).key("value"), Json::Text(&all.join(",")));
         merge.note_value(Action::Replaced, "env", LOCAL_DIRS_VARIABLE, "", origin);
     }
 }

@@ -1,8 +1,8 @@
 //! Labels and annotations: added where absent. Spark's own labels cannot be in a plan.
 
 use super::{Action, Denial, Merge, NoteRef};
-use crate::admit::patch::{MapEdit, Patch, quote};
-use crate::admit::plan::Keyed;
+use crate::admit::patch::{MapEdit, Patch};
+use crate::admit::plan::{Item, Keyed};
 use crate::admit::pod::{Pod, TextMap};
 use crate::api::names::STATUS_ANNOTATION;
 
@@ -25,29 +25,39 @@ pub(super) fn annotations(merge: &mut Merge<'_>) -> Result<(), Denial> {
 }
 
 /// Writes the status annotation and nothing else.
-pub(super) fn sign<'a>(pod: &'a Pod<'a>, text: &'a str, patch: &mut Patch<'a>, notes: &mut Vec<NoteRef<'a>>) {
+pub(super) fn sign<'a>(
+    pod: &'a Pod<'a>,
+    item: &'a Item,
+    patch: &mut Patch<'a>,
+    notes: &mut Vec<NoteRef<'a>>,
+) {
     let present = pod.metadata().and_then(|metadata| metadata.annotations.as_ref());
     let mut edit = MapEdit::new("/metadata/annotations", present.is_some());
-    status(pod, text, &mut edit, patch, notes);
+    status(pod, item, &mut edit, patch, notes);
     edit.finish(patch);
 }
 
 /// Authoritative: a pod that brings a status of its own would otherwise claim what it was not given.
 fn status<'a>(
     pod: &'a Pod<'a>,
-    text: &'a str,
+    item: &'a Item,
     edit: &mut MapEdit<'a>,
     patch: &mut Patch<'a>,
     notes: &mut Vec<NoteRef<'a>>,
 ) {
     let known = pod.annotation(STATUS_ANNOTATION);
-    if known == Some(text) {
+    if known == Some(item.text()) {
         return;
     }
-    edit.set(patch, STATUS_ANNOTATION, quote(text));
+    edit.set(patch, &item.key, &item.json);
     let action = if known.is_none() { Action::Added } else { Action::Replaced };
-    let (field, origin) = ("annotation", "spark-injector");
-    notes.push(NoteRef { action, field, key: STATUS_ANNOTATION, value: text, origin });
+    notes.push(NoteRef {
+        action,
+        field: "annotation",
+        key: &item.key,
+        value: item.text(),
+        origin: &item.origin,
+    });
 }
 
 fn add_absent<'a>(
@@ -61,7 +71,7 @@ fn add_absent<'a>(
     for item in wanted {
         match present.and_then(|present| present.get(&item.key)) {
             None => {
-                edit.set(&mut merge.patch, &item.key, &*item.json);
+                edit.set(&mut merge.patch, &item.key, &item.json);
                 merge.note(Action::Added, field, item);
             }
             Some(value) if value == item.text() => merge.note(Action::Unchanged, field, item),

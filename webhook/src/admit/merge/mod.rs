@@ -31,6 +31,7 @@ use super::outcome::{Action, Note};
 use super::patch::{ListEdit, Patch};
 use super::plan::{Item, NodeSelector, Plan, Whitelist};
 use super::pod::{Container, Pod, Spec, value_of};
+use super::pointer::Pointer;
 use super::review::{MAX_WARNING_CHARS, cut, raw_object};
 
 /// The pod of a request, and its raw text for the rare look at what stands there already.
@@ -42,8 +43,8 @@ pub(super) struct Target<'a> {
     pub spec: &'a Spec<'a>,
     /// The Spark container.
     pub spark: &'a Container<'a>,
-    /// Its index in `spec.containers`.
-    pub spark_index: usize,
+    /// Where it is.
+    pub spark_path: Pointer<'static>,
     /// The raw object, decoded as a whole on first use.
     pub object: LazyObject<'a>,
 }
@@ -181,6 +182,9 @@ const RULES: [Rule; 16] = [
     containers::containers,
 ];
 
+/// What a patch of an ordinary profile takes without its payload.
+const PATCH_BYTES: usize = 4 * 1024;
+
 /// Merges a plan into a pod.
 ///
 /// # Errors
@@ -191,15 +195,15 @@ pub(super) fn merge<'a>(
     target: &'a Target<'a>,
     place: Placement<'a>,
 ) -> Result<Merged<'a>, Denial> {
-    let spark = target.spark_path();
+    let spark = &target.spark_path;
     let mut merge = Merge {
         plan,
         target,
         place,
-        patch: Patch::default(),
+        patch: Patch::with_capacity(PATCH_BYTES),
         volumes: ListEdit::new("/spec/volumes", target.spec.volumes.is_some()),
-        mounts: ListEdit::new(format!("{spark}/volumeMounts"), target.spark.volume_mounts.is_some()),
-        env: ListEdit::new(format!("{spark}/env"), target.spark.env.is_some()),
+        mounts: ListEdit::new(spark.key("volumeMounts"), target.spark.volume_mounts.is_some()),
+        env: ListEdit::new(spark.key("env"), target.spark.env.is_some()),
         notes: Vec::with_capacity(32),
         own_mounts: mounts::own(target.spark),
         added_mounts: Vec::new(),
@@ -212,13 +216,6 @@ pub(super) fn merge<'a>(
     mounts.finish(&mut patch);
     env.finish(&mut patch);
     Ok(Merged { patch, notes })
-}
-
-impl Target<'_> {
-    /// Path of the Spark container.
-    pub(super) fn spark_path(&self) -> String {
-        format!("/spec/containers/{}", self.spark_index)
-    }
 }
 
 impl<'a> Merge<'a> {

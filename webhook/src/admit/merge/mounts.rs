@@ -79,7 +79,7 @@ pub(super) fn mounts(merge: &mut Merge<'_>) -> Result<(), Denial> {
     for item in plan.overlay.spark.mounts.iter().chain(of_files) {
         match merge.own_mounts.iter().find(|own| own.path == item.key) {
             None => {
-                merge.mounts.push(&mut merge.patch, &*item.json);
+                merge.mounts.push(&mut merge.patch, &item.json);
                 let read_only = is_read_only(item) || has_read_only_source(plan, volume_of(item));
                 merge.added_mounts.push(Added::of(item, read_only));
                 merge.note(Action::Added, "mount", item);

@@ -8,6 +8,7 @@ use crate::admit::equal::{Kind, same};
 use crate::admit::patch::MapEdit;
 use crate::admit::plan::{Item, Keyed};
 use crate::admit::pod::value_of;
+use crate::admit::pointer::Pointer;
 
 /// What a pod says about a field, in the eyes of a merge rule.
 enum Own {
@@ -76,18 +77,18 @@ fn flag(own: Option<bool>, item: &Item) -> Own {
 }
 
 fn set_pod_field<'a>(merge: &mut Merge<'a>, item: &'a Item) {
-    merge.patch.add(format!("/spec/{}", item.key), &*item.json);
+    merge.patch.add(Pointer::new("/spec").key(&item.key), &item.json);
     merge.note(Action::Added, "", item);
     if item.key == "serviceAccountName" && merge.target.spec.service_account.is_some() {
         // The deprecated alias, which Spark writes too, must say the same.
-        merge.patch.add("/spec/serviceAccount".to_owned(), &*item.json);
+        merge.patch.add("/spec/serviceAccount", &item.json);
     }
     let says_policy = merge.plan.overlay.scalars.get("dnsPolicy").is_some();
     let own_policy = merge.target.spec.dns_policy.as_deref().unwrap_or("ClusterFirst");
     if item.key == "hostNetwork" && item.value == true && !says_policy && own_policy == "ClusterFirst" {
         // With ClusterFirst a pod on its node's network resolves no name of the cluster.
         let policy = "\"ClusterFirstWithHostNet\"";
-        merge.patch.add("/spec/dnsPolicy".to_owned(), policy);
+        merge.patch.add("/spec/dnsPolicy", policy);
         merge.note_value(Action::Added, "dnsPolicy", "", policy, &item.origin);
     }
 }
@@ -95,27 +96,27 @@ fn set_pod_field<'a>(merge: &mut Merge<'a>, item: &'a Item) {
 pub(super) fn security_and_resources(merge: &mut Merge<'_>) -> Result<(), Denial> {
     let overlay = &merge.plan.overlay;
     let target = merge.target;
-    let spark = target.spark_path();
+    let spark = &target.spark_path;
     let pod_security =
         Fields { kind: Kind::Plain, enforced_as: "securityContext", field: "pod securityContext" };
     pod_security.set(
         merge,
-        "/spec/securityContext".to_owned(),
+        Pointer::new("/spec/securityContext"),
         &overlay.pod_security,
         target.spec.security_context,
     )?;
     let security = Fields { kind: Kind::Plain, enforced_as: "securityContext", field: "securityContext" };
     security.set(
         merge,
-        format!("{spark}/securityContext"),
+        spark.key("securityContext"),
         &overlay.spark.security,
         target.spark.security_context,
     )?;
     let lifecycle = Fields { kind: Kind::Plain, enforced_as: "lifecycle", field: "lifecycle" };
-    lifecycle.set(merge, format!("{spark}/lifecycle"), &overlay.spark.lifecycle, target.spark.lifecycle)?;
+    lifecycle.set(merge, spark.key("lifecycle"), &overlay.spark.lifecycle, target.spark.lifecycle)?;
     let ports = merge.target.spark.ports;
-    super::lists::append_unequal(merge, format!("{spark}/ports"), &overlay.spark.ports, ports, "port");
-    resources(merge, &format!("{spark}/resources"))
+    super::lists::append_unequal(merge, spark.key("ports"), &overlay.spark.ports, ports, "port");
+    resources(merge)
 }
 
 /// A map of which each field is set where unset.
@@ -129,7 +130,7 @@ impl Fields {
     fn set<'a>(
         &self,
         merge: &mut Merge<'a>,
-        path: String,
+        path: Pointer<'a>,
         wanted: &'a Keyed,
         present: Option<&RawValue>,
     ) -> Result<(), Denial> {
@@ -143,14 +144,14 @@ impl Fields {
     fn set_in<'a>(
         &self,
         merge: &mut Merge<'a>,
-        mut edit: MapEdit<'a>,
+        mut edit: MapEdit<'_>,
         wanted: &'a Keyed,
         known: &Value,
     ) -> Result<(), Denial> {
         for item in wanted {
             match known.get(&item.key).filter(|value| !value.is_null()) {
                 None => {
-                    edit.set(&mut merge.patch, &item.key, &*item.json);
+                    edit.set(&mut merge.patch, &item.key, &item.json);
                     merge.note(Action::Added, self.field, item);
                 }
                 Some(value) if same(self.kind, &item.value, value) => {
@@ -165,19 +166,21 @@ impl Fields {
 }
 
 /// Requests and limits, by resource name. Both maps may have to be made, and the map that holds them.
-fn resources(merge: &mut Merge<'_>, path: &str) -> Result<(), Denial> {
+fn resources(merge: &mut Merge<'_>) -> Result<(), Denial> {
     let overlay = &merge.plan.overlay.spark;
     if overlay.requests.is_empty() && overlay.limits.is_empty() {
         return Ok(());
     }
+    let path = merge.target.spark_path.key("resources");
     let known = value_of(merge.target.spark.resources);
     if !known.is_object() {
-        merge.patch.add(path.to_owned(), "{}");
+        merge.patch.add(path, "{}");
     }
     for (section, wanted) in [("requests", &overlay.requests), ("limits", &overlay.limits)] {
         let known = known.get(section).unwrap_or(&Value::Null);
         let fields = Fields { kind: Kind::Amount, enforced_as: "resources", field: section };
-        fields.set_in(merge, MapEdit::new(format!("{path}/{section}"), known.is_object()), wanted, known)?;
+        let edit = MapEdit::new(path.key(section), known.is_object());
+        fields.set_in(merge, edit, wanted, known)?;
     }
     Ok(())
 }

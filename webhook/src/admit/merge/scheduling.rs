@@ -7,6 +7,7 @@ use super::{Action, Denial, Merge, selector};
 use crate::admit::equal::{Kind, same};
 use crate::admit::plan::Item;
 use crate::admit::pod::value_of;
+use crate::admit::pointer::Pointer;
 
 pub(super) fn node_selector(merge: &mut Merge<'_>) -> Result<(), Denial> {
     let (own, wanted) = (merge.target.spec.node_selector.as_ref(), &merge.plan.overlay.node_selector);
@@ -16,14 +17,14 @@ pub(super) fn node_selector(merge: &mut Merge<'_>) -> Result<(), Denial> {
 pub(super) fn tolerations(merge: &mut Merge<'_>) -> Result<(), Denial> {
     let plan = merge.plan;
     let present = merge.target.spec.tolerations;
-    append_unequal(merge, "/spec/tolerations".to_owned(), &plan.overlay.tolerations, present, "toleration");
+    append_unequal(merge, "/spec/tolerations", &plan.overlay.tolerations, present, "toleration");
     Ok(())
 }
 
 pub(super) fn topology_spread(merge: &mut Merge<'_>) -> Result<(), Denial> {
     let plan = merge.plan;
     let present = merge.target.spec.topology_spread_constraints;
-    let path = "/spec/topologySpreadConstraints".to_owned();
+    let path = "/spec/topologySpreadConstraints";
     append_unequal(merge, path, &plan.overlay.topology_spread, present, "topologySpreadConstraint");
     Ok(())
 }
@@ -36,7 +37,7 @@ pub(super) fn affinity(merge: &mut Merge<'_>) -> Result<(), Denial> {
     };
     let theirs = value_of(merge.target.spec.affinity);
     if theirs.as_object().is_none_or(serde_json::Map::is_empty) {
-        merge.patch.add("/spec/affinity".to_owned(), &*item.json);
+        merge.patch.add("/spec/affinity", &item.json);
         merge.note(Action::Added, "", item);
     } else if same(Kind::Plain, &item.value, &theirs) {
         merge.note(Action::Unchanged, "", item);
@@ -66,11 +67,12 @@ fn enforce_affinity<'a>(merge: &mut Merge<'a>, item: &'a Item, theirs: &Value) {
     };
     let required = json!({ "nodeSelectorTerms": conjunction });
     let field = "requiredDuringSchedulingIgnoredDuringExecution";
+    let node = Pointer::new("/spec/affinity/nodeAffinity");
     let (path, value) = match theirs.get("nodeAffinity").filter(|node| node.is_object()) {
-        Some(_) => (format!("/spec/affinity/nodeAffinity/{field}"), required),
-        None => ("/spec/affinity/nodeAffinity".to_owned(), json!({ field: required })),
+        Some(_) => (node.key(field), required),
+        None => (node, json!({ field: required })),
     };
-    merge.patch.add(path, value.to_string());
+    merge.patch.add(path, &value.to_string());
     merge.note(Action::Replaced, "", item);
 }
 
@@ -127,12 +129,12 @@ pub(super) fn priority_class(merge: &mut Merge<'_>) -> Result<(), Denial> {
     if !own.is_empty() && merge.place.default_priority_class != Some(own) {
         return merge.differs("priorityClassName", "", item);
     }
-    merge.patch.add("/spec/priorityClassName".to_owned(), &*item.json);
+    merge.patch.add("/spec/priorityClassName", &item.json);
     if spec.priority.is_some() {
-        merge.patch.remove("/spec/priority".to_owned());
+        merge.patch.remove("/spec/priority");
     }
     if spec.preemption_policy.is_some() {
-        merge.patch.remove("/spec/preemptionPolicy".to_owned());
+        merge.patch.remove("/spec/preemptionPolicy");
     }
     merge.note(Action::Added, "", item);
     Ok(())

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Action, Denial, NoteRef, Placement};
-use crate::admit::patch::{MapEdit, Patch, quote};
+use crate::admit::patch::{Json, MapEdit, Patch};
 use crate::admit::plan::Item;
 use crate::admit::pod::TextMap;
 
@@ -55,7 +55,7 @@ pub(super) fn merge<'a>(
     for (key, value, origin) in from_namespace.chain(from_profile) {
         let action = match own.and_then(|own| own.get(key)) {
             None => {
-                edit.set(patch, key, quote(value));
+                edit.set(patch, key, Json::Text(value));
                 Action::Added
             }
             Some(known) if known == value => Action::Unchanged,

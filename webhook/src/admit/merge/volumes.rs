@@ -13,7 +13,7 @@ pub(super) fn volumes(merge: &mut Merge<'_>) -> Result<(), Denial> {
         add_volume(merge, &item.key, &item.value, item)?;
     }
     let pull = merge.target.spec.image_pull_secrets;
-    let path = "/spec/imagePullSecrets".to_owned();
+    let path = "/spec/imagePullSecrets";
     super::lists::append_unequal(merge, path, &plan.overlay.pull_secrets, pull, "imagePullSecret");
     Ok(())
 }
@@ -21,7 +21,7 @@ pub(super) fn volumes(merge: &mut Merge<'_>) -> Result<(), Denial> {
 fn add_volume<'a>(merge: &mut Merge<'a>, name: &str, ours: &Value, item: &'a Item) -> Result<(), Denial> {
     match merge.volume_index(name) {
         None => {
-            merge.volumes.push(&mut merge.patch, &*item.json);
+            merge.volumes.push(&mut merge.patch, &item.json);
             merge.note(Action::Added, "volume", item);
             Ok(())
         }

@@ -138,7 +138,7 @@ fn what_is_no_review_is_refused_without_an_echo() {
     ] {
         let answer = review(&CATALOG, sent.as_bytes());
         assert_eq!(answer.status, 400, "{sent}");
-        let text = String::from_utf8(answer.body).unwrap();
+        let text = String::from_utf8(answer.body.to_vec()).unwrap();
         assert!(!text.is_empty() && !text.contains("hunter2"), "{text}");
     }
 }

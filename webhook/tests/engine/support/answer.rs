@@ -38,8 +38,8 @@ pub(crate) fn body(namespace: &str, pod: &Value) -> Vec<u8> {
 
 /// The `response` of an answer, after the checks that hold for every answer.
 pub(crate) fn response(answer: &Answer) -> Value {
-    assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
-    let review: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body.to_vec()));
+    let review: Value = serde_json::from_slice(&answer.body.to_vec()).unwrap();
     assert_eq!(review["apiVersion"], "admission.k8s.io/v1");
     assert_eq!(review["kind"], "AdmissionReview");
     let response = review["response"].clone();
