@@ -167,7 +167,7 @@ fn a_volume_or_container_of_our_name_with_other_content_is_refused() {
     denied(
         &pod,
         403,
-        "the pod already has a container spark-injector-init whose command, env, image, resources, securityContext, \
+        "the pod already has a container spark-injector-init whose command, env, image, securityContext, \
          terminationMessagePolicy, volumeMounts is not what profile denied-names gives it (denied-names: \
          spec.files[0]); rename the pod's container, or, if another webhook changed ours, let it leave \
          spark-injector-init alone",
