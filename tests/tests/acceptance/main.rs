@@ -10,7 +10,7 @@
 //! | [`isolation`] | that every pod of an isolated namespace stays on its nodes, whoever makes it |
 //! | [`check`] | that each broken link of the chain is found, with its remedy |
 //! | [`others`], [`scheduling`] | life beside in-tree plugins and other webhooks |
-//! | [`answers`] | what the API server makes of each kind of answer |
+//! | [`answers`] | what the API server makes of each kind of answer, of none, and of ours to broken reviews |
 //! | [`reload`], [`down`] | profiles that change while serving, a webhook that does not answer |
 //! | [`certificates`] | that no caller ever meets a certificate that it does not trust |
 //! | [`cluster`] | the webhook fed by the API server itself, as the shipped service account |
