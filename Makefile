@@ -15,6 +15,7 @@ STATIC := RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$(CARGO_H
 # It is pulled by every node; what it may weigh is part of its contract.
 INIT_SYNC_BYTES := 1250000
 FUZZ_SECONDS ?= 60
+FUZZ_TARGETS := review profile manifest
 # Arguments of the demo and the bench: `make demo ARGS=--keep` leaves everything up for a look around.
 ARGS ?=
 
@@ -41,6 +42,7 @@ demo: build ## Real Spark submits to a real API server: see what is injected
 .PHONY: test
 test: build lint doc drift ## Everything that has to pass: format, lints, docs, all tests
 	cargo test --locked --workspace
+	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=10
 
 .PHONY: unit
 unit: ## Unit, property and golden tests that need no API server
@@ -90,8 +92,15 @@ bench: build ## Measure against references, interleaved in one run (ARGS=--quick
 	cargo run --locked --release -p bench -- $(ARGS)
 
 .PHONY: fuzz
-fuzz: ## Fuzz the review decoder for FUZZ_SECONDS (needs a nightly compiler)
-	tests/fuzz/run.sh $(FUZZ_SECONDS)
+fuzz: setup ## Fuzz all that takes in foreign bytes, FUZZ_SECONDS for each target
+	@for target in $(FUZZ_TARGETS); do \
+	  echo "fuzz: $$target for $(FUZZ_SECONDS) s, after a build with instrumentation …"; \
+	  tests/fuzz/run.sh $$target $(FUZZ_SECONDS) 2>&1 | grep -v -e '# Uses:' -e 'recommended dictionary'; \
+	done
+
+.PHONY: fuzz-corpus
+fuzz-corpus: setup ## Keep what the fuzzer found worth keeping, in tests/fuzz/corpus
+	@for target in $(FUZZ_TARGETS); do tests/fuzz/run.sh $$target merge; done
 
 .PHONY: clean
 clean: ## Remove what was built here; the caches of the control plane and of Spark stay

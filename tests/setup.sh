@@ -9,6 +9,7 @@ need() { # COMMAND PACKAGE
   command -v "$1" > /dev/null || { missing+=("$1"); packages+=("$2"); }
 }
 need cc gcc
+need c++ g++
 need make make
 need flock util-linux
 need strace strace

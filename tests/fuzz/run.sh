@@ -1,14 +1,24 @@
 #!/bin/sh
-# Fuzzes the way from bytes to an answer for some seconds: tests/fuzz/run.sh 60 [a file to run once]
+# Fuzzes what takes in somebody else's bytes: run.sh TARGET SECONDS [FILE to run once]
 #
-# Needs a nightly compiler and a C++ compiler, nothing else: the flags are those that cargo-fuzz sets, without a
-# sanitizer, because the workspace forbids unsafe code. New inputs stay in target/corpus, findings in artifacts.
+#   review    the body of an admission review, to an answer
+#   profile   a YAML or JSON file of profiles, namespaces and sources, to a catalog and through it
+#   manifest  the text that init-sync is given, and the values of its variables
+#
+# Needs a C++ compiler for libFuzzer, nothing else: the flags are those that cargo-fuzz sets, without a sanitizer (those
+# need a nightly compiler), because the workspace forbids unsafe code. What it starts from is kept in corpus/TARGET; new
+# inputs go to FUZZ_TARGET_DIR/corpus/TARGET, findings to FUZZ_TARGET_DIR/findings. `run.sh TARGET merge` adds to the
+# kept corpus what has more coverage than it has.
 set -eu
 
-seconds=${1:?usage: run.sh SECONDS [FILE]}
+usage="usage: run.sh review|profile|manifest SECONDS|merge [FILE]"
+fuzz=${1:?$usage}
+seconds=${2:?$usage}
 here=$(cd "$(dirname "$0")" && pwd)
-host=$(rustc +nightly -vV | sed -n 's/^host: //p')
-target=${FUZZ_TARGET_DIR:-$here/target}
+host=$(rustc -vV | sed -n 's/^host: //p')
+target=${FUZZ_TARGET_DIR:-$here/../../target/fuzz}
+case $fuzz in review | profile | manifest) ;; *) echo "$usage" >&2; exit 2 ;; esac
+command -v c++ > /dev/null || { echo "run.sh: there is no C++ compiler (Debian, Ubuntu: apt-get install g++)" >&2; exit 2; }
 
 # With --target the flags do not reach build scripts. `unset` because they would win over ours.
 unset CARGO_ENCODED_RUSTFLAGS
@@ -17,13 +27,19 @@ RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-
 -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1"
 export RUSTFLAGS
 # The versions of the workspace; libFuzzer comes on top.
-cp "$here/../../Cargo.lock" "$here/Cargo.lock"
-cargo +nightly build --quiet --release --manifest-path "$here/Cargo.toml" --target "$host" --target-dir "$target"
+cp "$here/../../Cargo.lock" "$here/libfuzzer/Cargo.lock"
+cargo build --quiet --release --manifest-path "$here/libfuzzer/Cargo.toml" --target "$host" --target-dir "$target" --bin "$fuzz"
 
-binary=$target/$host/release/review
-if [ $# -gt 1 ]; then
-    exec "$binary" "$2"
+binary=$target/$host/release/$fuzz
+corpus=$target/corpus/$fuzz
+mkdir -p "$corpus" "$target/findings"
+if [ "$seconds" = merge ]; then
+    exec "$binary" -merge=1 -max_len=4096 "$here/corpus/$fuzz" "$corpus"
 fi
-mkdir -p "$target/corpus" "$here/artifacts"
-exec "$binary" -max_total_time="$seconds" -max_len=65536 -timeout=5 -rss_limit_mb=2048 -print_final_stats=1 \
-    -dict="$here/review.dict" -artifact_prefix="$here/artifacts/" "$target/corpus" "$here/seeds" "$here/../reviews"
+if [ $# -gt 2 ]; then
+    exec "$binary" "$3"
+fi
+set -- "$corpus" "$here/corpus/$fuzz"
+[ "$fuzz" != review ] || set -- "$@" "$here/../reviews"
+exec "$binary" -max_total_time="$seconds" -max_len=65536 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 \
+    -dict="$here/dictionaries/$fuzz" -artifact_prefix="$target/findings/$fuzz-" "$@"

@@ -1,21 +1,24 @@
 //! Any bytes to an answer: no panic, a status from the table, patch and patchType together or not at all, a patch
 //! that applies, and nothing left to do after it.
 
-#![no_main]
-
 use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
-use spark_injector::admit::{judge, review};
-use spark_injector::catalog::{Catalog, NamespaceInput, ObjectData, ObjectKey, ProfileInput, Settings, Snapshot};
+use spark_injector::admit;
+use spark_injector::catalog::{
+    Catalog, NamespaceInput, ObjectData, ObjectKey, ProfileInput, Settings, Snapshot,
+};
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
     let mut snapshot = Snapshot::default();
     for (name, object) in [("base", base()), ("team-a", team())] {
-        snapshot.profiles.push(ProfileInput { origin: name.to_owned(), object: object.into(), delivered: None });
+        snapshot.profiles.push(ProfileInput {
+            origin: name.to_owned(),
+            object: object.into(),
+            delivered: None,
+        });
     }
     for name in ["team-a", "etl", "default"] {
         let pair = |key: &str, value: &str| [(key.to_owned(), value.to_owned())].into();
@@ -94,9 +97,14 @@ fn is_shaped_like_a_pod(pod: &Value) -> bool {
             .all(|container| objects(&container["env"]) && objects(&container["volumeMounts"]))
 }
 
-fuzz_target!(|body: &[u8]| {
-    let answer = review(&CATALOG, body);
-    assert_eq!(answer.body, review(&CATALOG, body).body, "same input, same bytes");
+/// Holds for any body of a `POST /mutate` or `POST /isolate`.
+///
+/// # Panics
+///
+/// Where it does not.
+pub fn review(body: &[u8]) {
+    let answer = admit::review(&CATALOG, body);
+    assert_eq!(answer.body, admit::review(&CATALOG, body).body, "same input, same bytes");
     if answer.status != 200 {
         assert!(matches!(answer.status, 400 | 503), "{}", answer.status);
         return;
@@ -117,7 +125,7 @@ fuzz_target!(|body: &[u8]| {
     let mut patched = pod.clone();
     json_patch::patch(&mut patched, &patch).expect("the patch applies");
     let namespace = sent["request"]["namespace"].as_str().unwrap_or_default();
-    let second = judge(&CATALOG, namespace, &patched);
+    let second = admit::judge(&CATALOG, namespace, &patched);
     assert_eq!(second.patch, json!([]), "nothing left to do");
     assert_ne!(second.record.outcome.as_str(), "denied", "{}", second.record.message);
-});
+}
