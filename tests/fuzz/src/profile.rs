@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 use spark_injector::admit;
-use spark_injector::catalog::{Catalog, NamespaceInput, ObjectData, ObjectKey, Settings, Snapshot};
+use spark_injector::catalog::{Catalog, NamespaceInput, ObjectData, ObjectKey, Problem, Settings, Snapshot};
 use spark_injector::sources::collected::collect;
 use spark_injector::sources::document::{self, Format};
 
@@ -24,8 +24,7 @@ static PODS: LazyLock<[Value; 2]> = LazyLock::new(|| [pod("driver"), pod("execut
 pub fn profile(text: &[u8]) {
     let Ok(documents) = document::parse(text, Format::of_text(text)) else { return };
     let mut load = collect(&documents, OWN);
-    let told: String =
-        load.problems.iter().chain(&load.warnings).map(|problem| format!("{problem}\n")).collect();
+    let told = lines(load.problems.iter().chain(&load.warnings));
     surround(&mut load.snapshot);
     let settings = Settings::default();
     let catalog = Catalog::compile(&load.snapshot, &settings, None);
@@ -59,7 +58,11 @@ fn surround(snapshot: &mut Snapshot) {
 }
 
 fn messages(catalog: &Catalog) -> String {
-    catalog.problems().iter().chain(&catalog.warnings()).map(|problem| format!("{problem}\n")).collect()
+    lines(catalog.problems().iter().chain(&catalog.warnings()))
+}
+
+fn lines<'p>(problems: impl Iterator<Item = &'p Problem>) -> String {
+    problems.map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 fn applies_once(catalog: &Catalog, pod: &Value, patch: &Value) {

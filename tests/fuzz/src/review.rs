@@ -36,7 +36,7 @@ static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
     catalog
 });
 
-fn profile(name: &str, spec: Value) -> Value {
+fn profile(name: &str, spec: &Value) -> Value {
     json!({ "apiVersion": "spark-injector.io/v1alpha1", "kind": "SparkProfile", "metadata": { "name": name }, "spec": spec })
 }
 
@@ -61,14 +61,14 @@ fn base() -> Value {
     let metadata = json!({ "labels": { "team": "a" }, "annotations": { "a.example/b": "c" } });
     profile(
         "base",
-        json!({ "common": { "template": { "metadata": metadata, "spec": spec } }, "enforce": ["affinity"] }),
+        &json!({ "common": { "template": { "metadata": metadata, "spec": spec } }, "enforce": ["affinity"] }),
     )
 }
 
 fn team() -> Value {
     profile(
         "team-a",
-        json!({
+        &json!({
             "extends": ["base"],
             "namespaces": { "selector": {} },
             "allowOptOut": true,
