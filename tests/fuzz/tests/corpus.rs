@@ -2,6 +2,7 @@
 
 // A test that cannot read its files has nothing to say: the panic is the message.
 #![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::fs;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
