@@ -8,15 +8,24 @@
 //! | [`rights`] | what the injector's account may do, and what it cannot even see by an error message |
 //! | [`policies`], [`placement`] | who is refused by the policies, with which sentence |
 //! | [`install`] | that everything can be applied, again and again |
+//! | [`scheduled`] | the check as a `CronJob`: an installation that holds, and each link broken |
 //! | [`images`] | that the archives are images as the Dockerfile says |
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "tests"
+)]
 
 mod images;
 mod install;
 mod placement;
 mod policies;
 mod rights;
+mod scheduled;
 mod webhook;
 mod workload;
 mod world;

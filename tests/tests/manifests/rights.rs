@@ -1,7 +1,7 @@
 //! What the injector's account may do, and what it cannot even see by an error message.
 
 use acceptance::client::{Api, Namespace, Reply, config_map, secret};
-use acceptance::manifests::{OWN, base};
+use acceptance::manifests::{OWN, base, object};
 use serde_json::{Value, json};
 
 use crate::world::{CONFIGURATION, cluster, injector};
@@ -10,9 +10,8 @@ const CANARY: &str = "Y2FuYXJ5LWtleXRhYg==";
 const JSON_PATCH: &str = "application/json-patch+json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
-/// All rules of a kind of role, each as one line of text.
-fn rules(kind: &str, name: &str) -> Vec<String> {
-    let role = acceptance::manifests::object(base(), kind, name);
+/// All rules of a role, each as one line of text.
+pub(crate) fn rules(role: &Value) -> Vec<String> {
     let rules = role["rules"].as_array().expect("rules").iter();
     let list = |rule: &Value, field: &str| {
         let words = rule[field].as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -29,6 +28,7 @@ fn rules(kind: &str, name: &str) -> Vec<String> {
 
 #[test]
 fn the_roles_hold_no_more_than_is_needed() {
+    let rules = |kind: &str, name: &str| rules(object(base(), kind, name));
     let cluster_wide = [
         "/namespaces: get,list,watch",
         "spark-injector.io/sparkprofiles: get,list,watch",

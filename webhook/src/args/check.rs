@@ -25,6 +25,9 @@ pub struct CheckArgs {
     /// Image that the init container has to have; default: it is not looked at
     #[arg(long, value_name = "IMAGE", env = "SPARK_INJECTOR_INIT_IMAGE")]
     pub init_image: Option<String>,
+    /// Write only what failed, and the counts
+    #[arg(long)]
+    pub failed: bool,
     /// How the result is written
     #[arg(long, short, value_enum, default_value_t = CheckOutput::Text)]
     pub output: CheckOutput,

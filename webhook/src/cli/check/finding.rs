@@ -62,6 +62,19 @@ impl Finding {
     }
 }
 
+/// Which lines are written. All are counted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Shown {
+    All,
+    Failed,
+}
+
+impl Shown {
+    fn has(self, finding: &Finding) -> bool {
+        self == Self::All || finding.verdict == Verdict::Failed
+    }
+}
+
 /// Everything that was found, in the order of the chain.
 #[derive(Debug, Default)]
 pub(super) struct Report(Vec<Finding>);
@@ -84,15 +97,16 @@ impl Report {
     }
 
     /// A table; where the terminal does not know the marks, words stand for them.
-    pub(super) fn text(&self, unicode: bool) -> String {
+    pub(super) fn text(&self, unicode: bool, shown: Shown) -> String {
+        let lines: Vec<&Finding> = self.0.iter().filter(|finding| shown.has(finding)).collect();
         let name = |finding: &Finding| {
             format!("{} {}", finding.check.replace('_', " "), finding.subject).trim_end().to_owned()
         };
         // Up to a width at which the details of ordinary names stand below each other.
         let width =
-            self.0.iter().map(|finding| name(finding).chars().count()).max().unwrap_or_default().min(48);
+            lines.iter().map(|finding| name(finding).chars().count()).max().unwrap_or_default().min(48);
         let mut text = String::new();
-        for finding in &self.0 {
+        for finding in lines {
             let mark = mark(finding.verdict, unicode);
             let line = format!("{mark} {:width$}  {}", name(finding), finding.detail);
             text.push_str(line.trim_end());
@@ -108,9 +122,9 @@ impl Report {
         text
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(super) fn json(&self, shown: Shown) -> Value {
         let [passed, failed, skipped] = self.counts();
-        let findings = self.0.iter().map(|finding| {
+        let findings = self.0.iter().filter(|finding| shown.has(finding)).map(|finding| {
             json!({
                 "check": finding.check,
                 "subject": finding.subject,
@@ -168,14 +182,24 @@ mod tests {
     fn the_table_says_what_to_do() {
         let expected = "✓ definition      as this version knows it\n✗ ca bundle pods  empty\n  → restart it\n\
             – certificate     not reachable from here\n1 passed, 1 failed, 1 not checked\n";
-        assert_eq!(report().text(true), expected);
-        assert!(report().text(false).contains("FAIL ca bundle pods  empty\n     -> restart it\n"));
+        assert_eq!(report().text(true, Shown::All), expected);
+        let plain = report().text(false, Shown::All);
+        assert!(plain.contains("FAIL ca bundle pods  empty\n     -> restart it\n"));
+    }
+
+    #[test]
+    fn what_is_not_shown_is_counted() {
+        let expected = "✗ ca bundle pods  empty\n  → restart it\n1 passed, 1 failed, 1 not checked\n";
+        assert_eq!(report().text(true, Shown::Failed), expected);
+        let json = report().json(Shown::Failed);
+        assert_eq!((&json["passed"], &json["findings"][0]["check"]), (&json!(1), &json!("ca_bundle")));
+        assert_eq!(json["findings"].as_array().map(Vec::len), Some(1));
     }
 
     #[test]
     fn one_failure_is_enough() {
         assert!(!report().is_good());
         assert!(Report::default().is_good());
-        assert_eq!(report().json()["findings"][1]["verdict"], "failed");
+        assert_eq!(report().json(Shown::All)["findings"][1]["verdict"], "failed");
     }
 }

@@ -34,6 +34,18 @@ pub(super) const ENTRIES: [Entry; 2] = [
 
 const APPLY: &str = "apply the manifests of this version";
 
+/// Neither definition nor configuration: what to do first.
+pub(super) fn nothing(configuration: &str) -> Finding {
+    Finding::failed(
+        "installation",
+        "",
+        format!(
+            "spark-injector is not installed in this cluster: there is neither the definition of SparkProfile nor the MutatingWebhookConfiguration {configuration}"
+        ),
+        "kubectl apply -k manifests/guarded, wait for its Deployment, and ask again; if it should be there, see --context",
+    )
+}
+
 /// Whether the definition is in effect and knows every field that this version knows.
 pub(super) fn definition(found: &Value) -> Finding {
     const CHECK: &str = "definition";

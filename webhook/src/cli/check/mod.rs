@@ -25,7 +25,7 @@ use futures::{StreamExt as _, stream};
 use serde_json::Value;
 
 use self::canary::Canary;
-use self::finding::{Finding, Report};
+use self::finding::{Finding, Report, Shown};
 use self::installed::{ENTRIES, Entry};
 use self::served::Served;
 use super::exit::Failure;
@@ -36,8 +36,11 @@ use crate::catalog::Settings;
 use crate::cluster::ask::{Api, Unread};
 use crate::cluster::{self, Access};
 
-/// Name of the definition of SparkProfile.
+/// Name of the definition of SparkProfile, and where definitions are.
 const DEFINITION: &str = "sparkprofiles.spark-injector.io";
+const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+
+const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 
 /// Canaries that are under way at once: little beside what the API server bears, and a thousand namespaces in minutes.
 const AT_ONCE: usize = 8;
@@ -56,6 +59,7 @@ pub(super) fn run(args: CheckArgs) -> Result<(), Failure> {
         service_account,
         webhook_configuration,
         init_image,
+        failed,
         output,
     } = args;
     let own = own_namespace.or_else(cluster::own_namespace).unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
@@ -73,9 +77,10 @@ pub(super) fn run(args: CheckArgs) -> Result<(), Failure> {
         };
         Ok(chain.inspect().await)
     })?;
+    let shown = if failed { Shown::Failed } else { Shown::All };
     match output {
-        CheckOutput::Text => Printed::from(report.text(knows_unicode())),
-        CheckOutput::Json => Printed::pretty(&report.json())?,
+        CheckOutput::Text => Printed::from(report.text(knows_unicode(), shown)),
+        CheckOutput::Json => Printed::pretty(&report.json(shown))?,
     }
     .write()?;
     if report.is_good() { Ok(()) } else { Err(Failure::Denied) }
@@ -110,10 +115,22 @@ impl Chain {
             return report;
         }
         report.put(permissions::own(&self.api, &self.own, &self.configuration, &self.only).await);
+        let definition = self.api.read(&format!("{DEFINITIONS}/{DEFINITION}")).await;
+        let configuration = self.api.read(&format!("{CONFIGURATIONS}/{}", self.configuration)).await;
+        if let (Err(Unread::Missing), Err(Unread::Missing)) = (&definition, &configuration) {
+            // Everything below would say it again, in other words.
+            report.put(installed::nothing(&self.configuration));
+            return report;
+        }
         report.put(permissions::injectors(&self.api, &self.own, &self.account, &self.configuration).await);
-        report.put(self.definition().await);
+        report.put(match &definition {
+            Ok(definition) => installed::definition(definition),
+            Err(unread) => {
+                missing("definition", "", unread, "apply it: spark-injector crd | kubectl apply -f -")
+            }
+        });
         let served = self.served(&mut report).await;
-        let hooks = self.configuration(served.as_ref(), &mut report).await;
+        let hooks = self.entries(configuration, served.as_ref(), &mut report);
         self.reachability(&hooks, &mut report).await;
         if let Some(served) = served {
             self.profiles(&served, &mut report);
@@ -141,16 +158,6 @@ impl Chain {
         Finding::passed(CHECK, "", version)
     }
 
-    async fn definition(&self) -> Finding {
-        let path = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{DEFINITION}");
-        match self.api.read(&path).await {
-            Ok(definition) => installed::definition(&definition),
-            Err(unread) => {
-                missing("definition", "", &unread, "apply it: spark-injector crd | kubectl apply -f -")
-            }
-        }
-    }
-
     /// Profiles and namespaces; without them nothing can be said of any pod.
     async fn served(&self, report: &mut Report) -> Option<Served> {
         let profiles = match self.api.list("/apis/spark-injector.io/v1alpha1/sparkprofiles").await {
@@ -172,8 +179,7 @@ impl Chain {
                 return None;
             }
         };
-        let settings =
-            Settings { namespace: self.own.clone(), client_authentication: true, ..Settings::default() };
+        let settings = Settings { namespace: self.own.clone(), ..Settings::default() };
         Some(Served::new(profiles, &namespaces, &settings))
     }
 
@@ -196,12 +202,14 @@ impl Chain {
         Ok(namespaces)
     }
 
-    async fn configuration(&self, served: Option<&Served>, report: &mut Report) -> Vec<Value> {
-        let path = format!(
-            "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{}",
-            self.configuration
-        );
-        let configuration = match self.api.read(&path).await {
+    /// Judges the entries of the configuration, and returns those that are there.
+    fn entries(
+        &self,
+        configuration: Result<Value, Unread>,
+        served: Option<&Served>,
+        report: &mut Report,
+    ) -> Vec<Value> {
+        let configuration = match configuration {
             Ok(configuration) => configuration,
             Err(unread) => {
                 let remedy = "apply the manifests of this version, or name it with --webhook-configuration";

@@ -34,7 +34,8 @@ impl Right<'_> {
     /// `patch sparkprofiles/status`, `get secrets in spark-injector`.
     fn words(&self) -> String {
         let mut words = format!("{} {}", self.verb, self.resource);
-        for (before, part) in [("/", self.sub_resource), (" ", self.name), (" in ", self.namespace)] {
+        let namespace = if self.namespace == self.name { "" } else { self.namespace };
+        for (before, part) in [("/", self.sub_resource), (" ", self.name), (" in ", namespace)] {
             if !part.is_empty() {
                 words.push_str(before);
                 words.push_str(part);
@@ -65,14 +66,17 @@ pub(super) async fn own(api: &Api, own: &str, configuration: &str, namespaces: &
         right("get", "apiextensions.k8s.io", "customresourcedefinitions", "", super::DEFINITION),
         right("get", ADMISSION, CONFIGURATIONS, "", configuration),
         right("list", GROUP, "sparkprofiles", "", ""),
-        right("list", "", "namespaces", "", ""),
         right("get", "", "services", own, ""),
         right("list", "discovery.k8s.io", "endpointslices", own, ""),
     ];
     if namespaces.is_empty() {
-        rights.push(right("create", "", "pods", "", ""));
+        rights.extend([right("list", "", "namespaces", "", ""), right("create", "", "pods", "", "")]);
     }
-    rights.extend(namespaces.iter().map(|namespace| right("create", "", "pods", namespace, "")));
+    for namespace in namespaces {
+        // A namespace lies in itself: a Role there may give it.
+        rights.push(right("get", "", "namespaces", namespace, namespace));
+        rights.push(right("create", "", "pods", namespace, ""));
+    }
     let question = |right: Right<'_>| {
         (
             "selfsubjectaccessreviews",
@@ -144,7 +148,7 @@ pub(super) async fn injectors(api: &Api, own: &str, account: &str, configuration
             CHECK,
             "",
             format!("{user} may not {}", missing.join(", ")),
-            "apply the RBAC manifests of this version, or name the account with --service-account",
+            "apply the RBAC manifests of this version, or name the account with --own-namespace and --service-account",
         );
     }
     if refused.len() < forbidden.len() {

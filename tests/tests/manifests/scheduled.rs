@@ -1,0 +1,355 @@
+//! The check as a CronJob: what its account may do, and what it says of an installation that holds and of each link
+//! broken, as the pod that the controllers make of it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use acceptance::client::{Api, Namespace, secret};
+use acceptance::cluster::{Cluster, ClusterOptions};
+use acceptance::installed::{CONFIGURATION, Installed};
+use acceptance::manifests::{OWN, folder, object, rendered};
+use acceptance::process::{self, Finished, wait_until};
+use acceptance::webhook::Webhook;
+use acceptance::{kubelet, places};
+use base64::Engine as _;
+use serde_json::{Value, json};
+
+use crate::rights::rules;
+use crate::world::refused;
+
+const NAME: &str = "spark-injector-check";
+const TEAM: &str = "team-a";
+const JSON_PATCH: &str = "application/json-patch+json";
+const WITHIN: Duration = Duration::from_secs(60);
+
+fn check() -> &'static [Value] {
+    static CHECK: OnceLock<Vec<Value>> = OnceLock::new();
+    CHECK.get_or_init(|| rendered(&folder("check")))
+}
+
+#[test]
+fn one_runs_at_a_time_and_its_failures_stay_to_be_seen() {
+    let spec = &object(check(), "CronJob", NAME)["spec"];
+    assert_eq!(spec["concurrencyPolicy"], "Forbid");
+    for limit in ["successfulJobsHistoryLimit", "failedJobsHistoryLimit"] {
+        assert!(spec[limit].as_u64() >= Some(1), "{limit}");
+    }
+    let job = &spec["jobTemplate"]["spec"];
+    assert_eq!(job["backoffLimit"], 0);
+    assert!(job["activeDeadlineSeconds"].is_u64());
+    let pod = &job["template"]["spec"];
+    assert_eq!((&pod["serviceAccountName"], &pod["restartPolicy"]), (&json!(NAME), &json!("Never")));
+    let container = &pod["containers"][0];
+    assert_eq!(container["image"], format!("spark-injector/spark-injector:{}", env!("CARGO_PKG_VERSION")));
+    assert_eq!(container["terminationMessagePolicy"], "FallbackToLogsOnError");
+    assert_eq!(container["args"], json!(["check", "--failed"]), "the end of the log has room for 2 KiB");
+    assert!(container["resources"]["limits"]["memory"].is_string());
+    // The webhook's Service and its other policies are not about this pod.
+    let labels = &job["template"]["metadata"]["labels"];
+    assert_eq!(labels["app.kubernetes.io/component"], "check");
+    let selector = &object(check(), "NetworkPolicy", NAME)["spec"]["podSelector"]["matchLabels"];
+    for (key, value) in selector.as_object().expect("labels") {
+        assert_eq!(&labels[key], value);
+    }
+}
+
+#[test]
+fn its_account_reads_what_is_checked_and_no_more() {
+    let cluster_wide = [
+        "apiextensions.k8s.io/customresourcedefinitions sparkprofiles.spark-injector.io: get",
+        "admissionregistration.k8s.io/mutatingwebhookconfigurations spark-injector: get",
+        "spark-injector.io/sparkprofiles: list",
+        "/namespaces: get,list",
+        "/pods: create",
+        "authorization.k8s.io/subjectaccessreviews: create",
+    ];
+    assert_eq!(rules(object(check(), "ClusterRole", NAME)), cluster_wide);
+    let own = ["/services: get", "discovery.k8s.io/endpointslices: list"];
+    assert_eq!(rules(object(check(), "Role", NAME)), own);
+}
+
+/// An installation with two replicas, a team that is injected and isolated, and the check beside it.
+struct Site {
+    // Before the cluster that it talks to.
+    replicas: Vec<Webhook>,
+    installed: Installed,
+    pod: Value,
+    kubeconfig: PathBuf,
+    cluster: Cluster,
+}
+
+impl Site {
+    fn start() -> Self {
+        let options = ClusterOptions { controller_manager: true, ..ClusterOptions::default() };
+        let cluster = Cluster::start_with(&options);
+        nothing_is_installed(&cluster);
+        let installed = Installed::on(&cluster, &folder("guarded"));
+        let api = installed.api.clone();
+        cluster.apply(&folder("check"));
+        for object in [
+            Namespace::new(TEAM).opted_in().isolated().node_selector("pool=a").object(),
+            Namespace::new("team-b").object(),
+            secret(OWN, "keytab", &[("etl.keytab", b"k")]),
+        ] {
+            api.create(&object).expect(201);
+        }
+        api.ensure_service_account(TEAM, "default");
+        api.create(&profile()).expect(201);
+        api.create(&endpoints()).expect(201);
+        let replicas: Vec<Webhook> = (0..2).map(|_| installed.run(&installed.pod(), &[])).collect();
+        for replica in &replicas {
+            replica.join(&installed.balancer);
+        }
+
+        let job = ["create", "job", "--from=cronjob/spark-injector-check", "now"];
+        let output = cluster.kubectl(&[&["-n", OWN][..], &job].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let pod = wait_until(WITHIN, || {
+            let pods = api.list("v1", "Pod", Some(OWN));
+            pods.into_iter().find(|pod| pod["spec"]["serviceAccountName"] == NAME)
+        });
+        let pod = pod.unwrap_or_else(|| panic!("no pod: {:?}", api.list("v1", "Event", Some(OWN))));
+        let kubeconfig = cluster.service_account_kubeconfig(OWN, NAME);
+        Self { replicas, installed, pod, kubeconfig, cluster }
+    }
+
+    fn api(&self) -> &Api {
+        &self.installed.api
+    }
+
+    /// The container of the CronJob's pod, with further arguments.
+    fn check(&self, more: &[&str]) -> Finished {
+        let mut command = Command::new(places::spark_injector());
+        command.env("KUBECONFIG", &self.kubeconfig);
+        self.run(command, more)
+    }
+
+    fn run(&self, mut command: Command, more: &[&str]) -> Finished {
+        let container = kubelet::container(&self.pod, "check");
+        let args = container["args"].as_array().expect("arguments").iter().filter_map(Value::as_str);
+        command.args(args).args(more);
+        command.envs(kubelet::environment(&self.pod, "check", self.api()).expect("an environment"));
+        process::run(command, b"", WITHIN)
+    }
+
+    #[track_caller]
+    fn holds(&self) -> Finished {
+        let mut last = None;
+        let held = wait_until(WITHIN, || {
+            let finished = self.check(&[]);
+            let good = finished.status == 0;
+            last = Some(finished.clone());
+            good.then_some(finished)
+        });
+        let logs = || self.replicas.iter().flat_map(Webhook::log).collect::<Vec<_>>().join("\n");
+        held.unwrap_or_else(|| panic!("{last:#?}\n{}", logs()))
+    }
+
+    /// Asserts that a link is found broken, with this detail, the remedy below it, and exit status 3.
+    #[track_caller]
+    fn broken(&self, more: &[&str], link: &str, detail: &str, remedy: &str) {
+        let link = format!("✗ {link} ");
+        let mut last = None;
+        let found = wait_until(WITHIN, || {
+            let finished = self.check(more);
+            let mut lines = finished.stdout.lines();
+            let found = lines.any(|line| line.starts_with(&link) && line.contains(detail));
+            let remedied = lines.next().is_some_and(|below| below.contains(remedy));
+            let ends = finished.status == 3;
+            last = Some(finished);
+            (ends && found && remedied).then_some(())
+        });
+        assert!(found.is_some(), "{link:?} with {detail:?} and {remedy:?} is not in {last:#?}");
+    }
+}
+
+/// What is to be done first, said once.
+fn nothing_is_installed(cluster: &Cluster) {
+    let kubeconfig = cluster.kubeconfig();
+    let finished = acceptance::cli::run(&["check", "--kubeconfig", kubeconfig.to_str().expect("UTF-8")], b"");
+    assert_eq!(finished.status, 3, "{finished:?}");
+    assert!(finished.stdout.contains("spark-injector is not installed in this cluster"), "{finished:?}");
+    assert!(finished.stdout.contains("kubectl apply -k manifests/guarded"), "{finished:?}");
+    assert!(finished.stdout.ends_with("1 failed, 0 not checked\n"), "{finished:?}");
+}
+
+fn profile() -> Value {
+    json!({"apiVersion": "spark-injector.io/v1alpha1", "kind": "SparkProfile", "metadata": {"name": TEAM},
+           "spec": {"namespaces": {"names": [TEAM]}, "nodeSelector": {"scope": "AllPods", "default": {"pool": "b"}},
+                    "executorRole": {"name": "IS_EXECUTOR", "value": "yes"},
+                    "files": [{"mountPath": "/etc/keytab", "secret": {"name": "keytab"}}]}})
+}
+
+/// What a controller would say of replicas on nodes.
+fn endpoints() -> Value {
+    let metadata = json!({"name": "spark-injector-0", "namespace": OWN,
+                          "labels": {"kubernetes.io/service-name": OWN}});
+    let endpoint = |address: &str| json!({"addresses": [address], "conditions": {"ready": true}});
+    json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": metadata,
+           "addressType": "IPv4", "endpoints": [endpoint("10.0.0.1"), endpoint("10.0.0.2")],
+           "ports": [{"name": "review", "port": 8443}]})
+}
+
+#[test]
+fn it_proves_the_chain_and_names_each_broken_link() {
+    let site = Site::start();
+    let api = site.api().clone();
+    let said = site.holds();
+    assert!(said.stdout.contains(" passed, 0 failed"), "{said:?}");
+
+    // Everything was looked at. Its own look at the certificate needs a network that leads to Services.
+    let finished = site.check(&["-o", "json"]);
+    let report: Value = serde_json::from_str(&finished.stdout).expect("a report");
+    assert_eq!(
+        (&report["good"], &report["failed"], &report["skipped"]),
+        (&json!(true), &json!(0), &json!(1))
+    );
+    let mut command = Command::new(places::spark_injector());
+    command.arg("check").args(["--kubeconfig", site.kubeconfig.to_str().expect("UTF-8"), "-o", "json"]);
+    let finished = process::run(command, b"", WITHIN);
+    let report: Value = serde_json::from_str(&finished.stdout).expect("a report");
+    let findings = report["findings"].as_array().expect("findings");
+    let passed: BTreeSet<&str> = findings
+        .iter()
+        .filter(|finding| finding["verdict"] == "passed")
+        .filter_map(|finding| finding["check"].as_str())
+        .collect();
+    let expected = [
+        "api_server",
+        "ca_bundle",
+        "canary_driver",
+        "canary_executor",
+        "canary_pod",
+        "configuration",
+        "definition",
+        "delivery",
+        "injector_permissions",
+        "namespace",
+        "permissions",
+        "profile",
+        "service",
+    ];
+    assert_eq!(passed.into_iter().collect::<Vec<_>>(), expected, "{findings:#?}");
+    let others = findings.iter().filter(|finding| finding["verdict"] != "passed");
+    let others: Vec<&Value> = others.map(|finding| &finding["check"]).collect();
+    assert_eq!(others, ["certificate"], "{findings:#?}");
+
+    nothing_is_stored(&site);
+    in_a_pod(&site);
+
+    // Nobody serves the team.
+    api.delete(&profile());
+    site.broken(&[], "namespace team-a", "no SparkProfile serves it", "name it in spec.namespaces");
+    api.create(&profile()).expect(201);
+    site.holds();
+
+    // A namespace that was forgotten.
+    let label = "kubectl label namespace team-b spark-injector.io/inject=enabled";
+    site.broken(&["--namespace", "team-b"], "namespace team-b", "neither opted in nor isolated", label);
+
+    // No replica is ready.
+    api.delete(&endpoints());
+    site.broken(&[], "service spark-injector/spark-injector", "no ready replica", "kubectl describe pods");
+    api.create(&endpoints()).expect(201);
+
+    // The injector may not mend its bundle, and somebody has written another one.
+    let role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/spark-injector";
+    let shipped = api.get(role).expect(200)["rules"].clone();
+    let mut less = shipped.clone();
+    for rule in less.as_array_mut().expect("rules") {
+        if rule["resources"] == json!(["mutatingwebhookconfigurations"]) {
+            rule["verbs"] = json!(["get", "list", "watch"]);
+        }
+    }
+    let rules = |rules: &Value| json!([{"op": "replace", "path": "/rules", "value": rules}]);
+    api.patch(role, JSON_PATCH, &rules(&less)).expect(200);
+    let may_not = "may not patch mutatingwebhookconfigurations";
+    site.broken(&[], "injector permissions", may_not, "apply the RBAC manifests");
+    let stranger = acceptance::Authority::new("stranger");
+    let bundle = base64::engine::general_purpose::STANDARD.encode(stranger.certificate());
+    let wrong: Vec<Value> = (0..2)
+        .map(|index| {
+            json!({"op": "replace", "path": format!("/webhooks/{index}/clientConfig/caBundle"), "value": bundle})
+        })
+        .collect();
+    api.patch(CONFIGURATION, JSON_PATCH, &wrong.into()).expect(200);
+    // A replica that nobody believes is not ready, and the Service leads nowhere.
+    for canary in ["driver", "executor", "pod"] {
+        site.broken(
+            &[],
+            &format!("canary {canary} team-a"),
+            "the injector",
+            "look into the log of the injector",
+        );
+    }
+    let none: Vec<Value> = (0..2)
+        .map(|index| json!({"op": "remove", "path": format!("/webhooks/{index}/clientConfig/caBundle")}))
+        .collect();
+    api.patch(CONFIGURATION, JSON_PATCH, &none.into()).expect(200);
+    for entry in ["pods", "isolation"] {
+        let link = format!("ca bundle {entry}.spark-injector.io");
+        site.broken(&[], &link, "empty", "with --tls self the injector writes it: look into its log");
+    }
+    api.patch(role, JSON_PATCH, &rules(&shipped)).expect(200);
+    site.holds();
+}
+
+/// Whoever has the token can ask for pods, and get none.
+fn nothing_is_stored(site: &Site) {
+    let account = site.cluster.service_account(OWN, NAME);
+    let pod = |namespace: &str| {
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": namespace},
+               "spec": {"containers": [{"name": "c", "image": "i"}]}})
+    };
+    for namespace in [TEAM, "default"] {
+        assert_eq!(account.dry_run(&pod(namespace)).status, 201, "{namespace}");
+        let sentence = refused(&account.create(&pod(namespace)));
+        assert!(sentence.contains("dry runs only"), "{sentence}");
+    }
+    for path in [
+        "/api/v1/pods",
+        "/api/v1/namespaces/team-a/secrets",
+        "/api/v1/namespaces/spark-injector/secrets",
+        "/api/v1/namespaces/spark-injector/configmaps",
+        "/apis/apps/v1/deployments",
+    ] {
+        assert_eq!(account.get(path).status, 403, "{path}");
+    }
+    let everywhere = site.api().list("v1", "Pod", None);
+    assert!(everywhere.iter().all(|pod| pod["metadata"]["namespace"] == OWN), "{everywhere:#?}");
+}
+
+/// The files of a service account stand at a fixed path, for which it takes a mount namespace.
+fn in_a_pod(site: &Site) {
+    const SCRIPT: &str = r#"
+        mount -t tmpfs none /run
+        mkdir -p /run/secrets/kubernetes.io/serviceaccount
+        cp "$1"/ca.crt "$1"/token "$1"/namespace /run/secrets/kubernetes.io/serviceaccount
+        shift
+        exec "$@""#;
+    let files = tempfile::tempdir().expect("a folder");
+    std::fs::copy(site.cluster.directory().join("ca.crt"), files.path().join("ca.crt")).expect("a file");
+    std::fs::write(files.path().join("token"), site.api().token(OWN, NAME)).expect("a file");
+    std::fs::write(files.path().join("namespace"), OWN).expect("a file");
+    let url = site.cluster.url();
+    let port = url.rsplit(':').next().expect("a port");
+    for flags in [&["--mount"][..], &["--user", "--map-root-user", "--mount"]] {
+        let unshared = |script: &str, program: &Path| {
+            let mut command = Command::new("unshare");
+            command.args(flags).args(["sh", "-ec", script, "sh"]).arg(files.path()).arg(program);
+            command.env("KUBERNETES_SERVICE_HOST", "127.0.0.1").env("KUBERNETES_SERVICE_PORT", port);
+            command.env_remove("KUBECONFIG");
+            command
+        };
+        let probe = unshared("mount -t tmpfs none /run", Path::new("true")).output();
+        if probe.is_ok_and(|probe| probe.status.success()) {
+            let finished = site.run(unshared(SCRIPT, &places::spark_injector()), &[]);
+            assert_eq!(finished.status, 0, "{finished:?}");
+            return;
+        }
+    }
+    eprintln!("skipped: no mount namespace: not run with the files of a pod");
+}
