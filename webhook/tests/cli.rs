@@ -201,6 +201,27 @@ fn a_valid_folder_is_summed_up() {
     assert!(ran.stdout.contains("team-a: team-a"), "{}", ran.stdout);
 }
 
+/// What a server would refuse is not valid here, unless somebody says that this server would not.
+#[test]
+fn secrets_in_the_environment_need_callers_that_prove_who_they_are() {
+    let folder = Folder::new();
+    let more = "\nspec:\n  delivery: Env\n  files: [{mountPath: /k, secret: {name: k}, roles: [executor]}]";
+    folder.write("p/profile.yaml", &PROFILE.replace("\nspec:", more));
+    folder.write("p/secret.yaml", "{apiVersion: v1, kind: Secret, metadata: {name: k}, data: {a: Yg==}}");
+    for line in ["validate --from p", "inject --from p --namespace team-a"] {
+        let ran = folder.run(line, POD);
+        let said = "ClientAuthRequired: Env would hand files of a Secret to any caller of the webhook; write Secret, or";
+        assert!(ran.code != 0 && ran.stderr.contains(said), "{line}: {} {}", ran.code, ran.stderr);
+        assert!(ran.stderr.contains("offline --client-authentication"), "{line}: {}", ran.stderr);
+        let ran = folder.run(&format!("{line} --client-authentication"), POD);
+        assert_eq!(ran.code, 0, "{line}: {}", ran.stderr);
+    }
+    let ran = folder.run("explain --from p --namespace team-a", POD);
+    assert!(ran.stdout.contains("mistake: ") && ran.stdout.contains("ClientAuthRequired"), "{}", ran.stdout);
+    let ran = folder.run("explain --from p --namespace team-a --client-authentication", POD);
+    assert!(ran.stdout.contains("injected") && !ran.stdout.contains("ClientAuthRequired"), "{}", ran.stdout);
+}
+
 #[test]
 fn files_that_cannot_be_parsed_are_all_named() {
     let folder = Folder::new();

@@ -77,6 +77,10 @@ pub struct InputArgs {
     /// How profiles are compiled.
     #[command(flatten)]
     compile: CompileArgs,
+    /// Judge as a server whose callers prove who they are (serve --client-ca or --client-token-file); by default as
+    /// one where anybody may ask, which hands out no Secret in the environment of a pod
+    #[arg(long, env = "SPARK_INJECTOR_CLIENT_AUTHENTICATION")]
+    client_authentication: bool,
 }
 
 /// What the operator decides, wherever profiles come from.
@@ -104,7 +108,8 @@ pub struct CompileArgs {
     /// Memory of the init container, as request and limit
     #[arg(long, value_name = "QUANTITY", env = "SPARK_INJECTOR_INIT_MEMORY", default_value_t = Settings::default().init_memory)]
     init_memory: String,
-    /// Whether callers prove that they are the API server; no flag, it follows from those of `serve`.
+    /// Whether callers prove that they are the API server. No flag here: `serve` knows it by other flags, a cluster by
+    /// what the injector says of profiles, and where there are files alone somebody has to say it.
     #[arg(skip)]
     pub client_authentication: bool,
 }
@@ -129,7 +134,8 @@ impl Inputs {
 
 impl From<InputArgs> for Inputs {
     fn from(args: InputArgs) -> Self {
-        let InputArgs { from, compile } = args;
+        let InputArgs { from, mut compile, client_authentication } = args;
+        compile.client_authentication = client_authentication;
         Self::new(from, compile)
     }
 }
@@ -214,6 +220,10 @@ pub struct ExplainArgs {
     /// Shared flags.
     #[command(flatten)]
     pub compile: CompileArgs,
+    /// With --from, judge as a server whose callers prove who they are (serve --client-ca or --client-token-file); of a
+    /// cluster it is known
+    #[arg(long, env = "SPARK_INJECTOR_CLIENT_AUTHENTICATION")]
+    pub client_authentication: bool,
     /// Namespace in which the objects would be created
     #[arg(long, short, value_name = "NS", env = "SPARK_INJECTOR_NAMESPACE")]
     pub namespace: String,

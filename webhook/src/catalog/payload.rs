@@ -117,7 +117,8 @@ impl Payload {
                 ProblemKind::ClientAuthRequired,
                 "spec.delivery",
                 "ClientAuthRequired: Env would hand files of a Secret to any caller of the webhook; write Secret, or let \
-                 the API server authenticate itself",
+                 the API server authenticate itself (serve --client-ca or --client-token-file, offline \
+                 --client-authentication)",
             );
         }
         if decoded > MAX_DECODED_BYTES {

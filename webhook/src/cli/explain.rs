@@ -26,7 +26,17 @@ const SECTIONS: [(Action, &str); 5] = [
 const VALUE_WIDTH: usize = 60;
 
 pub(super) fn run(args: ExplainArgs) -> Result<(), Failure> {
-    let ExplainArgs { from, cluster, compile, namespace, file, pod, running, output } = args;
+    let ExplainArgs {
+        from,
+        cluster,
+        mut compile,
+        client_authentication,
+        namespace,
+        file,
+        pod,
+        running,
+        output,
+    } = args;
     if from.is_empty() {
         let what = match pod {
             _ if running => What::Running,
@@ -35,6 +45,7 @@ pub(super) fn run(args: ExplainArgs) -> Result<(), Failure> {
         };
         return live::ask(cluster, compile, async |live| from_cluster(&live, &namespace, what, output).await);
     }
+    compile.client_authentication = client_authentication;
     let compiled = Compiled::new(&Inputs::new(from, compile))?;
     compiled.require_namespace(&namespace)?;
     explain(&compiled, &namespace, &objects::read(&file)?, Vec::new(), output)

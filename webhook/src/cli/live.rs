@@ -38,9 +38,7 @@ pub(super) fn ask<T>(
     question: impl AsyncFnOnce(Live) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let access = Access::from(cluster);
-    let (mut settings, _) = compile.settings(cluster::own_namespace());
-    // Whether callers of the injector prove who they are is in its flags; the profile's status says what follows.
-    settings.client_authentication = true;
+    let (settings, _) = compile.settings(cluster::own_namespace());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
     runtime.block_on(async {
         let client = cluster::connect(&access).await.map_err(|error| Failure::Unusable(error.to_string()))?;
@@ -103,7 +101,10 @@ impl Live {
         documents.push(json!({ "kind": "SparkProfileList", "apiVersion": GROUP_VERSION, "items": profiles }));
         documents.push(json!({ "kind": "NamespaceList", "apiVersion": "v1", "items": namespaces }));
         let load = collect(&documents, own);
-        let catalog = Catalog::compile(&load.snapshot, &self.settings, None);
+        let authenticates =
+            served.catalog.profile_of(name).is_some_and(|profile| served.authenticates(profile));
+        let settings = Settings { client_authentication: authenticates, ..self.settings.clone() };
+        let catalog = Catalog::compile(&load.snapshot, &settings, None);
         Ok(Seen { compiled: Compiled { catalog, load }, served, unread })
     }
 }

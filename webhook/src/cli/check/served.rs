@@ -44,10 +44,26 @@ impl Served {
             || namespace == self.catalog.own_namespace()
     }
 
+    /// What the profile of a namespace does to pods.
+    pub(super) fn mode(&self, namespace: &str) -> Mode {
+        self.catalog.namespace(namespace).map(|entry| entry.mode).unwrap_or_default()
+    }
+
     /// What the injector says of a profile, as far as it can be read.
     pub(in crate::cli) fn status(&self, profile: &str) -> SparkProfileStatus {
         let status = self.profiles.get(profile).and_then(|profile| profile.get("status")).cloned();
         status.and_then(|status| serde_json::from_value(status).ok()).unwrap_or_default()
+    }
+
+    /// Whether the injector's callers prove who they are. That is in its flags: what it says of a profile shows it.
+    pub(in crate::cli) fn authenticates(&self, profile: &str) -> bool {
+        let conditions = self.profiles.get(profile).map(|profile| list(profile, "/status/conditions"));
+        let ready =
+            conditions.unwrap_or_default().iter().find(|condition| text(condition, "type") == "Ready");
+        ready.is_some_and(|ready| {
+            // Where another mistake is the reason, this one is in the message.
+            !["reason", "message"].into_iter().any(|field| text(ready, field).contains("ClientAuthRequired"))
+        })
     }
 
     /// Whether the profile, or one that it extends, gives files to a role.
@@ -252,6 +268,21 @@ mod tests {
         let mut late = good;
         late["metadata"]["generation"] = 3.into();
         assert!(profile(&late)[0].detail.contains("not been seen"));
+    }
+
+    #[test]
+    fn what_the_injector_asks_of_its_callers_is_seen_by_what_it_says() {
+        let says = |condition: Value| {
+            let profile = json!({"apiVersion": GROUP_VERSION, "kind": "SparkProfile", "metadata": {"name": "a"},
+                                 "status": {"conditions": [condition]}});
+            Served::new(vec![profile], &[], &Settings::default()).authenticates("a")
+        };
+        let ready =
+            |reason: &str, message: &str| json!({"type": "Ready", "reason": reason, "message": message});
+        assert!(says(ready("Compiled", "")));
+        assert!(!says(ready("ClientAuthRequired", "spec.delivery: …")));
+        assert!(!says(ready("SourcesMissing", "no Secret x; spec.delivery: ClientAuthRequired: Env would")));
+        assert!(!says(json!({"type": "Delivered"})), "nobody has said anything yet");
     }
 
     #[test]
