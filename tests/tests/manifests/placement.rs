@@ -71,7 +71,9 @@ fn an_isolated_namespace_keeps_every_pod_on_its_nodes() {
         sentence.starts_with("pods of the isolated namespace isolated-one need the node selector"),
         "{sentence}"
     );
-    assert!(sentence.contains("pool=a, zone = z1, which this one has not"), "{sentence}");
+    assert!(sentence.contains("pool=a, zone = z1, which spark-injector has not given"), "{sentence}");
+    assert!(sentence.contains("or set spec.nodeSelector"), "{sentence}");
+    assert!(sentence.contains("spark-injector check --namespace isolated-one"), "{sentence}");
     for (selector, missing) in [
         (json!({"pool": "a"}), "zone = z1"),
         (json!({"pool": "b", "zone": "z1"}), "pool=a"),
@@ -92,6 +94,10 @@ fn an_isolated_namespace_keeps_every_pod_on_its_nodes() {
     assert_eq!(api.dry_run(&selecting(&blank, json!({"pool": ""}))).status, 201);
     let wrong = isolated("isolated-wrong", "pool==a");
     eventually(|| api.dry_run(&selecting(&wrong, json!({"pool": "a"}))), 403);
+    // A profile in mode Audit or Off changes nothing, and says so by no annotation.
+    let audited = Namespace::new("isolated-audited").isolated().node_selector("pool=a");
+    let audited = namespace(api, &audited.label("spark-injector.io/backstop", "disabled"));
+    assert_eq!(api.dry_run(&pod(&audited, &none, &none, &none)).status, 201);
     // Isolation is switched by its own label.
     let other = namespace(api, &Namespace::new("isolated-not").node_selector("pool=a"));
     assert_eq!(api.dry_run(&pod(&other, &none, &none, &none)).status, 201);

@@ -22,6 +22,10 @@ pub const ISOLATE_LABEL: &str = "spark-injector.io/isolate";
 /// Value of [`ISOLATE_LABEL`] on an isolated namespace.
 pub const ISOLATE_ENABLED: &str = "enabled";
 
+/// Namespace label: `disabled` exempts from the policies that refuse pods which nobody looked at. They are manifests; this
+/// program does not read it.
+pub const BACKSTOP_LABEL: &str = "spark-injector.io/backstop";
+
 /// Pod label by which a job chooses one of its profile's variants.
 pub const VARIANT_LABEL: &str = "spark-injector.io/variant";
 

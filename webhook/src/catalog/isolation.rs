@@ -115,7 +115,7 @@ pub(super) fn gaps(catalog: &Catalog) -> impl Iterator<Item = Problem> {
         match (&profile.isolation, entry.isolated) {
             (None, true) => gaps.push(Problem {
                 message: format!(
-                    "isolates nothing: profile {} does not have spec.nodeSelector.scope: AllPods; only its Spark pods are held to its nodes",
+                    "isolates nothing: profile {} does not have spec.nodeSelector.scope: AllPods; only its Spark pods are held to its nodes (and the policy spark-injector-isolation, where it is installed, refuses the others)",
                     profile.name
                 ),
                 ..label()

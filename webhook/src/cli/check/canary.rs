@@ -9,7 +9,7 @@ use super::served::Served;
 use super::trouble;
 use crate::admit::{self, Outcome};
 use crate::api::Mode;
-use crate::api::names::{INIT_CONTAINER, SPARK_ROLE_LABEL, STATUS_ANNOTATION};
+use crate::api::names::{BACKSTOP_LABEL, INIT_CONTAINER, SPARK_ROLE_LABEL, STATUS_ANNOTATION};
 use crate::cli::judge;
 use crate::cluster::ask::{Api, Reply};
 
@@ -112,7 +112,7 @@ fn judge(
 ) -> Finding {
     match reply.status {
         201 => stored(served, namespace, canary, init_image, pod, reply),
-        _ => refused(namespace, canary, reply),
+        _ => refused(namespace, canary, served.mode(namespace), reply),
     }
 }
 
@@ -120,7 +120,7 @@ fn judge(
 const DENIED_BY: &str = "admission webhook \"";
 const DENIED: &str = "denied the request: ";
 
-fn refused(namespace: &str, canary: Canary, reply: &Reply) -> Finding {
+fn refused(namespace: &str, canary: Canary, mode: Mode, reply: &Reply) -> Finding {
     let (check, message) = (canary.check(), reply.message());
     let is_ours = message.contains(".spark-injector.io\"");
     if message.contains("failed calling webhook") && is_ours {
@@ -132,12 +132,20 @@ fn refused(namespace: &str, canary: Canary, reply: &Reply) -> Finding {
         return Finding::failed(check, namespace, format!("refused: {sentence}"), "do as the sentence says");
     }
     if message.contains("ValidatingAdmissionPolicy 'spark-injector-") {
-        return Finding::failed(
-            check,
-            namespace,
-            "refused by a backstop: the API server did not ask the injector",
-            "see what this table says about the configuration; then ask again",
-        );
+        return match mode {
+            Mode::Enforce => Finding::failed(
+                check,
+                namespace,
+                "refused by a backstop: the API server did not ask the injector",
+                "see what this table says about the configuration; then ask again",
+            ),
+            mode => Finding::failed(
+                check,
+                namespace,
+                format!("refused by a backstop: its profile is in mode {mode:?} and changes no pod"),
+                format!("kubectl label namespace {namespace} {BACKSTOP_LABEL}=disabled"),
+            ),
+        };
     }
     if reply.status == 403 && message.contains("cannot create resource") {
         return Finding::failed(
@@ -165,7 +173,7 @@ fn stored(
     reply: &Reply,
 ) -> Finding {
     let check = canary.check();
-    let mode = served.catalog.namespace(namespace).map(|entry| entry.mode).unwrap_or_default();
+    let mode = served.mode(namespace);
     let found = reply.body.pointer("/metadata/annotations").and_then(|all| all.get(STATUS_ANNOTATION));
     let Some(status) = found.and_then(Value::as_str) else {
         return unseen(namespace, check, mode, reply);
@@ -425,5 +433,13 @@ mod tests {
         assert_eq!(of("Off", &[]), Verdict::Passed);
         assert_eq!(of("Audit", &["profile team-a is in mode Audit: nothing was injected"]), Verdict::Passed);
         assert_eq!(of("Audit", &[]), Verdict::Failed);
+        let message =
+            "pods \"x\" is forbidden: ValidatingAdmissionPolicy 'spark-injector-isolation' with binding";
+        let reply = Reply { status: 403, body: json!({"message": message}), warnings: Vec::new() };
+        let served = served(&spec(&json!({"mode": "Audit"})));
+        let pod = Canary::Plain.pod("team-a", false);
+        let found = judge(&served, "team-a", Canary::Plain, None, &pod, &reply);
+        assert!(found.detail.contains("mode Audit"), "{found:?}");
+        assert_eq!(found.remedy, "kubectl label namespace team-a spark-injector.io/backstop=disabled");
     }
 }
