@@ -11,6 +11,7 @@
 //! | [`recorder`] | a webhook that allows everything and remembers what the API server sent |
 //! | [`installed`] | what is installed, run as its pods say, behind its Service |
 //! | [`kubelet`] | what a kubelet would make of a pod: environment, `init-sync` run, mounts |
+//! | [`node`] | a kubelet and a container runtime for the cluster: what runs there is real |
 //! | [`manifests`] | what is installed, as kustomize renders it |
 //! | [`pods`] | pods as real Spark sent them, and what a workload controller makes of a template |
 //! | [`spark`] | real Spark against the cluster: the driver by `spark-submit`, executors by a client-mode driver |
@@ -50,6 +51,7 @@ pub mod expansion;
 pub mod installed;
 pub mod kubelet;
 pub mod manifests;
+pub mod node;
 pub mod places;
 pub mod pods;
 pub mod process;

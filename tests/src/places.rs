@@ -26,6 +26,37 @@ pub fn control_plane() -> &'static Path {
     DIRECTORY.get_or_init(|| prepared("SPARK_INJECTOR_CONTROL_PLANE", "tests/cluster/build.sh"))
 }
 
+/// The directory with kubelet, containerd and what they need: `SPARK_INJECTOR_NODE`, else what `tests/node/build.sh` has
+/// built or builds now, which takes minutes the first time.
+pub fn node() -> &'static Path {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(|| prepared("SPARK_INJECTOR_NODE", "tests/node/build.sh"))
+}
+
+/// An image of real Spark, as an OCI archive: below `SPARK_INJECTOR_SPARK_IMAGE`, else what `tests/node/spark-image.sh`
+/// has made or makes now, which takes minutes the first time.
+pub fn spark_image() -> PathBuf {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY
+        .get_or_init(|| prepared("SPARK_INJECTOR_SPARK_IMAGE", "tests/node/spark-image.sh"))
+        .join("spark.tar")
+}
+
+/// The archives of our own images, which `make images` leaves.
+///
+/// # Panics
+/// When they are not there.
+pub fn images() -> Vec<PathBuf> {
+    let version = env!("CARGO_PKG_VERSION");
+    ["spark-injector", "init-sync"]
+        .map(|name| {
+            let archive = repository().join(format!("target/images/{name}-{version}.tar"));
+            assert!(archive.is_file(), "{} is not there: run `make images` first", archive.display());
+            archive
+        })
+        .into()
+}
+
 /// `SPARK_HOME` of real Spark: `SPARK_INJECTOR_SPARK_HOME`, else what `tests/spark/install.sh` has fetched or
 /// fetches now. `SPARK_HOME` itself is not asked: it may be any version.
 pub fn spark_home() -> &'static Path {

@@ -1,5 +1,6 @@
 //! Real Spark against the cluster, as its users run it: `spark-submit` in cluster mode, which makes the driver pod,
-//! and a driver on this machine in client mode, which makes executor pods. No pod ever runs: there is no node.
+//! and a driver on this machine in client mode, which makes executor pods. Without a node no pod ever runs; on one
+//! ([`crate::node`]) a job runs to its end.
 //!
 //! Everything is on loopback and isolated from the user's own Spark and Kubernetes configuration.
 
@@ -22,7 +23,7 @@ use crate::scratch::Scratch;
 /// The service account that submits and that drivers run as.
 pub const SERVICE_ACCOUNT: &str = "spark";
 
-/// The image in the pods; nothing pulls it.
+/// The image in the pods; nothing pulls it, and only a node has it.
 pub const IMAGE: &str = "apache/spark:4.3.0";
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -46,28 +47,54 @@ pub struct Run {
 /// # Panics
 /// When it takes longer than two minutes.
 pub fn submit_driver(cluster: &Cluster, namespace: &str, settings: &[(&str, &str)]) -> Run {
-    let user = User::new(cluster, namespace);
-    let mut all = user.settings("spark.kubernetes.authenticate.submission");
-    all.extend(pairs(&[
-        ("spark.submit.deployMode", "cluster"),
-        ("spark.kubernetes.authenticate.driver.serviceAccountName", SERVICE_ACCOUNT),
-        // Without it spark-submit waits for a pod that never runs.
-        ("spark.kubernetes.submission.waitAppCompletion", "false"),
-    ]));
-    all.extend(pairs(settings));
+    // Without it spark-submit waits for a pod that never runs.
+    let mut all = vec![("spark.kubernetes.submission.waitAppCompletion", "false")];
+    all.extend(settings);
     let application = [
         "--class",
         "org.apache.spark.examples.SparkPi",
         "local:///opt/spark/examples/jars/spark-examples.jar",
         "1000",
     ];
+    submit(cluster, namespace, &all, &application, LIMIT)
+}
+
+/// Submits an application in cluster mode, where there is a node, and returns when the job has ended. The pods stay.
+///
+/// # Panics
+/// When it takes longer than ten minutes.
+pub fn run_job(cluster: &Cluster, namespace: &str, settings: &[(&str, &str)], application: &[&str]) -> Run {
+    let mut all = vec![
+        ("spark.kubernetes.report.interval", "1s"),
+        ("spark.kubernetes.executor.deleteOnTermination", "false"),
+    ];
+    all.extend(settings);
+    submit(cluster, namespace, &all, application, 5 * LIMIT)
+}
+
+fn submit(
+    cluster: &Cluster,
+    namespace: &str,
+    settings: &[(&str, &str)],
+    application: &[&str],
+    limit: Duration,
+) -> Run {
+    let user = User::new(cluster, namespace);
+    let mut all = user.settings("spark.kubernetes.authenticate.submission");
+    all.extend(pairs(&[
+        ("spark.submit.deployMode", "cluster"),
+        ("spark.kubernetes.authenticate.driver.serviceAccountName", SERVICE_ACCOUNT),
+    ]));
+    all.extend(pairs(settings));
 
     let begin = Instant::now();
-    let mut process = user.spark_submit(&all, &application);
-    let status = process.wait(LIMIT);
+    let mut process = user.spark_submit(&all, application);
+    let status = process.wait(limit);
     let output = user.output();
     let status = status.unwrap_or_else(|| panic!("spark-submit did not end: {output}"));
-    Run { status: status.code(), output, pods: user.pods("driver"), took: begin.elapsed() }
+    let mut pods = user.pods("driver");
+    pods.extend(user.pods("executor"));
+    Run { status: status.code(), output, pods, took: begin.elapsed() }
 }
 
 /// Runs a driver on this machine that asks for `count` executors, and ends it when they are there or when it gives

@@ -1,5 +1,6 @@
 //! With which arguments the servers are started.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
 
@@ -7,6 +8,9 @@ use serde_json::{Value, json};
 
 use super::{ClusterOptions, WEBHOOK_CLIENT};
 use crate::pki::{self, Authority};
+
+/// The Service `kubernetes`: the first address of the range of Services.
+pub(crate) const SERVICE_ADDRESS: &str = "10.96.0.1";
 
 /// What the controller manager runs: what makes namespaces, accounts, roles, workloads and their deletion behave as
 /// in any cluster. Every further controller only makes the start slower.
@@ -49,15 +53,23 @@ pub(super) fn api_server(
     options: &ClusterOptions,
 ) -> Command {
     let ca = pki::write(home, "ca.crt", authority.certificate());
-    let (certificate, key) = authority.server("kube-apiserver").write(home, "kube-apiserver");
+    let address = options.node.map(|address| address.to_string());
+    let mut names = vec!["127.0.0.1", "localhost"];
+    names.extend(address.iter().flat_map(|address| [address, SERVICE_ADDRESS, "kubernetes.default.svc"]));
+    let certificate = authority.server_of(&names, "kube-apiserver");
+    let (certificate, key) = certificate.write(home, "kube-apiserver");
     let (signing, verifying) = pki::token_key();
     let signing = pki::write(home, "tokens.key", &signing);
     let verifying = pki::write(home, "tokens.pub", &verifying);
 
     let mut command = Command::new(binaries.join("kube-apiserver"));
     command.args(["--etcd-servers", store, "--secure-port", &port.to_string()]);
-    // Nothing leads to the Service `kubernetes`, and the default reconciler refuses a loopback address.
-    command.args(["--bind-address", "127.0.0.1", "--endpoint-reconciler-type", "none"]);
+    if let Some(address) = options.node {
+        serve_node(&mut command, home, authority, address);
+    } else {
+        // Nothing leads to the Service `kubernetes`, and the default reconciler refuses a loopback address.
+        command.args(["--bind-address", "127.0.0.1", "--endpoint-reconciler-type", "none"]);
+    }
     command.arg("--client-ca-file").arg(ca);
     command.arg("--tls-cert-file").arg(certificate).arg("--tls-private-key-file").arg(key);
     command.args(["--service-account-issuer", "https://kubernetes.default.svc"]);
@@ -76,6 +88,16 @@ pub(super) fn api_server(
     }
     command.args(&options.api_server_args);
     command
+}
+
+/// Pods reach the API server at the node's address, and it asks the kubelet for logs.
+fn serve_node(command: &mut Command, home: &Path, authority: &Authority, address: Ipv4Addr) {
+    command.args(["--bind-address", "0.0.0.0", "--advertise-address", &address.to_string()]);
+    let client = authority.client("kube-apiserver-kubelet-client", Some("system:masters"));
+    let (certificate, key) = client.write(home, "kubelet-client");
+    command.arg("--kubelet-certificate-authority").arg(home.join("ca.crt"));
+    command.arg("--kubelet-client-certificate").arg(certificate).arg("--kubelet-client-key").arg(key);
+    command.args(["--kubelet-preferred-address-types", "InternalIP"]);
 }
 
 fn audit(command: &mut Command, home: &Path) {
@@ -102,14 +124,15 @@ fn identify(command: &mut Command, home: &Path, authority: &Authority) {
     command.arg(pki::write(home, "admission.json", &outer.to_string()));
 }
 
-pub(super) fn controller_manager(binaries: &Path, home: &Path, kubeconfig: &Path) -> Command {
+pub(super) fn controller_manager(binaries: &Path, home: &Path, kubeconfig: &Path, all: bool) -> Command {
+    let chosen = CONTROLLERS.join(",");
     let mut command = Command::new(binaries.join("kube-controller-manager"));
     command.arg("--kubeconfig").arg(kubeconfig);
     command.arg("--service-account-private-key-file").arg(home.join("tokens.key"));
     command.arg("--root-ca-file").arg(home.join("ca.crt"));
     // Each controller under its own name, as installed clusters have it: policies name them.
     command.args(["--use-service-account-credentials", "--leader-elect=false"]);
-    command.args(["--controllers", &CONTROLLERS.join(",")]);
+    command.args(["--controllers", if all { "*" } else { &chosen }]);
     // Nobody asks it anything; and one client's share of an API server that has little else to do.
     command.args(["--secure-port", "0", "--kube-api-qps", "500", "--kube-api-burst", "1000"]);
     command

@@ -51,6 +51,9 @@ pub struct ClusterOptions {
     /// A controller manager: service accounts, deletion of namespaces and of what has an owner, aggregated roles,
     /// quotas, workloads (pods are made of Deployments, Jobs and others, and stay pending).
     pub controller_manager: bool,
+    /// For a node at this address, see [`crate::node`]: the API server is behind its Service there, calls kubelets, and
+    /// every controller runs.
+    pub node: Option<Ipv4Addr>,
     /// More arguments for kube-apiserver.
     pub api_server_args: Vec<String>,
 }
@@ -118,14 +121,15 @@ impl Cluster {
         cluster.write_kubeconfig("admin", &url, &user);
         cluster.wait_until_ready()?;
         if options.controller_manager {
-            cluster.start_controllers(binaries);
+            cluster.start_controllers(binaries, options);
         }
         Ok(cluster)
     }
 
-    fn start_controllers(&mut self, binaries: &Path) {
+    fn start_controllers(&mut self, binaries: &Path, options: &ClusterOptions) {
         let kubeconfig = self.kubeconfig_for("system:kube-controller-manager", None);
-        let command = commands::controller_manager(binaries, self.directory(), &kubeconfig);
+        let command =
+            commands::controller_manager(binaries, self.directory(), &kubeconfig, options.node.is_some());
         let mut component = Component::start("kube-controller-manager", command, self.directory());
         // Without a port of its own, what it does is how one sees that it is there.
         let account = "/api/v1/namespaces/default/serviceaccounts/default";
@@ -196,6 +200,19 @@ impl Cluster {
         command.arg("--kubeconfig").arg(self.kubeconfig()).args(args).output().expect("kubectl runs")
     }
 
+    /// The same, which has to go well.
+    ///
+    /// # Panics
+    /// When it fails, with its words.
+    #[track_caller]
+    pub fn kubectl_succeeds(&self, args: &[&str]) -> String {
+        let output = self.kubectl(args);
+        let (stdout, stderr) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "kubectl {}: {stdout}{stderr}", args.join(" "));
+        stdout.into_owned()
+    }
+
     /// `kubectl apply` of a kustomization (a directory) or of a file, and what it printed.
     ///
     /// # Panics
@@ -203,11 +220,7 @@ impl Cluster {
     #[track_caller]
     pub fn apply(&self, path: &Path) -> String {
         let flag = if path.is_dir() { "-k" } else { "-f" };
-        let output = self.kubectl(&["apply", flag, path.to_str().expect("a path in UTF-8")]);
-        let (stdout, stderr) =
-            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "kubectl apply {}: {stdout}{stderr}", path.display());
-        stdout.into_owned()
+        self.kubectl_succeeds(&["apply", flag, path.to_str().expect("a path in UTF-8")])
     }
 
     /// The audit events so far, oldest first; empty without [`ClusterOptions::audit`].

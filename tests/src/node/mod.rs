@@ -1,0 +1,25 @@
+//! A real node: kubelet, containerd, runc, a network bridge and kube-proxy beside the control plane, all in namespaces of
+//! their own on this machine. What is installed runs here as the pods that it says it is, and Spark jobs run to their
+//! end. `make node` plays it; it needs root and the control groups of version 1.
+//!
+//! | module | owns |
+//! | --- | --- |
+//! | [`machine`] | whether this machine can be a node, and the way into namespaces where it is one |
+//! | [`running`] | the node's processes, their settings and their end |
+//! | [`seen`] | what the node shows of pods: logs, processes, states of containers |
+//! | [`install`] | scene: `kubectl apply -k` of what is shipped |
+//! | [`jobs`] | scene: Spark jobs, and which files their processes see |
+//! | [`spoilt`] | scene: files that are not what was meant |
+//! | [`restarts`] | scenes: a roll-out and a killed replica while pods are created |
+//! | [`checked`] | scene: what `spark-injector check` says of all this |
+
+pub mod checked;
+pub mod install;
+pub mod jobs;
+pub mod machine;
+pub mod restarts;
+pub mod running;
+pub mod seen;
+pub mod spoilt;
+
+mod settings;
