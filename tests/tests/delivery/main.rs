@@ -6,6 +6,7 @@
 //! | [`everywhere`] | that every namespace gets its Secrets, and loses them when it should |
 //! | [`refused`] | that a namespace which takes nothing is named, and holds nobody back |
 //! | [`leaders`] | that nothing is lost when the leader dies, or when nobody looked |
+//! | [`outage`] | that nothing is lost when the API server goes in the middle, and nobody has to restart |
 //! | [`revisions`] | when pods are given a new revision, and when the old one goes |
 //! | [`processes`] | the same of `spark-injector serve` |
 //! | [`traces`] | what is left of all this in logs, and what is not |
@@ -14,6 +15,7 @@
 
 mod everywhere;
 mod leaders;
+mod outage;
 mod processes;
 mod refused;
 mod revisions;

@@ -58,32 +58,36 @@ pub(crate) fn cluster() -> &'static Cluster {
             api_server_args: vec![format!("--audit-policy-file={}", audit_policy())],
             ..ClusterOptions::default()
         });
-        cluster.apply(&folder("guarded"));
-        let api = cluster.admin();
-        // No injector answers here.
-        api.delete(
-            &json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
-                           "metadata": {"name": OWN}}),
-        );
-        let fenced = Namespace::new("fenced").opted_in();
-        api.create_namespace(&fenced);
-        let probe = secret("fenced", "spark-injector-x", &[]);
-        let foreign = secret("fenced", "x", &[]);
-        let injector = cluster.service_account(OWN, OWN);
-        let by_policy =
-            |reply: &acceptance::client::Reply| reply.message().contains("ValidatingAdmissionPolicy");
-        let ready = wait_until(WITHIN, || {
-            let fits = by_policy(&api.dry_run(&probe)) && by_policy(&injector.dry_run(&foreign));
-            let crd = api.get("/apis/spark-injector.io/v1alpha1/sparkprofiles").status == 200;
-            (fits && crd).then_some(())
-        });
-        assert!(ready.is_some(), "the policies are not in effect");
+        install(&cluster);
         cluster
     })
 }
 
+/// Applies what is shipped, with the policies that fence the account of the injector, and waits until they do.
+pub(crate) fn install(cluster: &Cluster) {
+    cluster.apply(&folder("guarded"));
+    let api = cluster.admin();
+    // No injector answers here.
+    api.delete(
+        &json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
+                       "metadata": {"name": OWN}}),
+    );
+    let fenced = Namespace::new("fenced").opted_in();
+    api.create_namespace(&fenced);
+    let probe = secret("fenced", "spark-injector-x", &[]);
+    let foreign = secret("fenced", "x", &[]);
+    let injector = cluster.service_account(OWN, OWN);
+    let by_policy = |reply: &acceptance::client::Reply| reply.message().contains("ValidatingAdmissionPolicy");
+    let ready = wait_until(WITHIN, || {
+        let fits = by_policy(&api.dry_run(&probe)) && by_policy(&injector.dry_run(&foreign));
+        let crd = api.get("/apis/spark-injector.io/v1alpha1/sparkprofiles").status == 200;
+        (fits && crd).then_some(())
+    });
+    assert!(ready.is_some(), "the policies are not in effect");
+}
+
 /// Who asked what, without bodies: with them every audit log holds what is delivered.
-fn audit_policy() -> String {
+pub(crate) fn audit_policy() -> String {
     static FILE: OnceLock<tempfile::NamedTempFile> = OnceLock::new();
     let policy = json!({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
                         "rules": [{"level": "Metadata"}]});

@@ -102,6 +102,13 @@ fn what_happened_behind_a_cut_connection_is_learned_from_a_new_list() {
     site.cluster.start_api_server();
     assert!(injects(&webhook, "stays"), "from memory");
 
+    let lists = || {
+        let account = format!("system:serviceaccount:{OWN}:{OWN}");
+        let ours = site.cluster.audit_log().into_iter();
+        let ours = ours.filter(|event| event["user"]["username"] == account.as_str());
+        ours.filter(|event| event["verb"] == "list").count()
+    };
+    let before = lists();
     balancer.add(api, None);
     site.wait_for_driver("stays", |reply| file(&reply.body, "app.conf") == BASE64.encode("three"));
     site.wait_for_driver("leaves", |reply| reply.status == 201 && status(&reply.body).is_null());
@@ -109,6 +116,13 @@ fn what_happened_behind_a_cut_connection_is_learned_from_a_new_list() {
     site.wait_for_profile("moves", "elsewhere");
     site.wait_for_profile("arrives", "arrives");
     assert_ready(&webhook);
+    // The watches were told that what they saw last is too old (410), and every kind was listed anew.
+    webhook.wait_for_log("too old resource version");
+    let kinds = ["sparkprofiles", "namespaces", "configmaps", "secrets"].len();
+    assert!(lists() >= before + kinds, "{} lists, {before} before", lists());
+    // What comes after that is followed as ever.
+    site.kubectl_apply(&[source("stays", "four")]);
+    site.wait_for_driver("stays", |reply| file(&reply.body, "app.conf") == BASE64.encode("four"));
 }
 
 #[test]
