@@ -6,6 +6,7 @@
 //! | [`pods`] | that the API server stores what `inject` prints |
 //! | [`denials`], [`untouched`] | who is refused, with which sentence, and who is left alone |
 //! | [`forged`] | that a made-up review gains nothing, whichever entry it is posted to |
+//! | [`apart`] | that a pod which meets replicas of different states in one creation is not refused |
 //! | [`identity`] | that an API server which proves who it is, and nobody else, is given what is secret |
 //! | [`isolation`] | that every pod of an isolated namespace stays on its nodes, whoever makes it |
 //! | [`check`] | that each broken link of the chain is found, with its remedy |
@@ -23,6 +24,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod answers;
+mod apart;
 mod certificates;
 mod check;
 mod cluster;

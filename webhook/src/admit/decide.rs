@@ -129,14 +129,18 @@ pub(super) enum Step<'c> {
     Wait,
 }
 
+/// What a revision of the profile does with a pod.
+type Judge = for<'c> fn(&'c CompiledProfile, &NamespaceEntry<'c>, &Pod<'_>, Option<Role>) -> Step<'c>;
+
 /// A pod that was given something before, and what others may have given it.
 #[derive(Debug)]
 pub(super) struct Reinvoked<'c> {
     entry: NamespaceEntry<'c>,
+    judge: Judge,
     /// Further revisions that may have given the pod what it has.
     others: Vec<&'c CompiledProfile>,
     /// Set where none is known that did.
-    pub stranger: Option<Stranger>,
+    stranger: Option<Stranger>,
 }
 
 /// A decision, and what is known about the request by then.
@@ -154,19 +158,36 @@ pub(super) struct Decision<'c> {
     pub reinvoked: Option<Reinvoked<'c>>,
 }
 
-impl Decision<'_> {
+impl<'c> Decision<'c> {
+    /// Notes what a pod says that it was given before.
+    fn remember(&mut self, entry: NamespaceEntry<'c>, judge: Judge, pod: &Pod<'_>) {
+        if pod.annotation(STATUS_ANNOTATION).is_some() {
+            let stranger = Stranger::of(&entry, pod);
+            self.reinvoked = Some(Reinvoked { entry, judge, others: Vec::new(), stranger });
+        }
+    }
+
+    /// What the pod says that it was given, where nobody here knows of it. In mode Audit nobody is asked to wait.
+    pub(super) fn stranger(&self) -> Option<&Stranger> {
+        self.reinvoked.as_ref()?.stranger.as_ref().filter(|_| !self.audit)
+    }
+
     /// The decision by another revision that may have given the pod what it has, where this one refuses it.
     pub(super) fn by_another_revision(&self, request: &Request<'_>) -> Option<Self> {
-        let Reinvoked { entry, others, .. } = self.reinvoked.as_ref()?;
+        let Reinvoked { entry, judge, others, .. } = self.reinvoked.as_ref()?;
         let (profile, others) = others.split_first()?;
-        let step =
-            step_under(profile, entry, request.object.as_ref()?, self.role?).unwrap_or_else(Step::Deny);
+        let step = judge(profile, entry, request.object.as_ref()?, self.role);
         Some(Self {
             profile: Some(profile),
             audit: self.audit,
             role: self.role,
             step,
-            reinvoked: Some(Reinvoked { entry: *entry, others: others.to_vec(), stranger: None }),
+            reinvoked: Some(Reinvoked {
+                entry: *entry,
+                judge: *judge,
+                others: others.to_vec(),
+                stranger: None,
+            }),
         })
     }
 }
@@ -220,6 +241,7 @@ fn decide_step<'c>(
     if entry.mode == Mode::Off {
         return Ok(Step::Skip(Skip::ModeOff));
     }
+    decision.remember(entry, injection_under, pod);
     let profile = match entry.service {
         Service::Profile(profile) => profile,
         Service::Broken { profile, problem } => return Err(broken(namespace, profile, problem)),
@@ -227,15 +249,23 @@ fn decide_step<'c>(
     };
     let (first, others) = reinvoked::revisions(&entry, profile, pod, role);
     decision.profile = Some(first);
-    if pod.annotation(STATUS_ANNOTATION).is_some() {
-        let stranger = Stranger::of(&entry, profile, pod);
-        decision.reinvoked = Some(Reinvoked { entry, others, stranger });
+    if let Some(reinvoked) = &mut decision.reinvoked {
+        reinvoked.others = others;
     }
-    step_under(first, &entry, pod, role)
+    Ok(injection_under(first, &entry, pod, Some(role)))
 }
 
-/// What a revision of the profile does with a pod.
-fn step_under<'c>(
+fn injection_under<'c>(
+    profile: &'c CompiledProfile,
+    entry: &NamespaceEntry<'c>,
+    pod: &Pod<'_>,
+    role: Option<Role>,
+) -> Step<'c> {
+    let Some(role) = role else { return Step::Skip(Skip::NotSpark) };
+    injection(profile, entry, pod, role).unwrap_or_else(Step::Deny)
+}
+
+fn injection<'c>(
     profile: &'c CompiledProfile,
     entry: &NamespaceEntry<'c>,
     pod: &Pod<'_>,
@@ -278,6 +308,7 @@ fn isolation_step<'c>(
     if entry.mode == Mode::Off {
         return Ok(Step::Skip(Skip::ModeOff));
     }
+    decision.remember(entry, isolation_under, pod);
     // Whoever isolates a namespace wants no pod elsewhere, least of all while nobody can say where it belongs.
     let profile = match entry.service {
         Service::Profile(profile) => profile,
@@ -285,11 +316,23 @@ fn isolation_step<'c>(
         Service::None => return Err(unclaimed(namespace, ISOLATE_LABEL)),
     };
     decision.profile = Some(profile);
+    if let Some(reinvoked) = &mut decision.reinvoked {
+        reinvoked.others = reinvoked::isolators(&entry, pod, decision.role);
+    }
+    Ok(isolation_under(profile, &entry, pod, decision.role))
+}
+
+fn isolation_under<'c>(
+    profile: &'c CompiledProfile,
+    entry: &NamespaceEntry<'c>,
+    _: &Pod<'_>,
+    role: Option<Role>,
+) -> Step<'c> {
     let Some(isolation) = &profile.isolation else {
-        return Ok(Step::Skip(Skip::NotIsolating));
+        return Step::Skip(Skip::NotIsolating);
     };
-    let sign = !(entry.opted_in && decision.role.is_some());
-    Ok(Step::Isolate { isolation, selector: entry.selector, sign })
+    let sign = !(entry.opted_in && role.is_some());
+    Step::Isolate { isolation, selector: entry.selector_under(profile), sign }
 }
 
 fn is_excluded(catalog: &Catalog, namespace: &str) -> bool {

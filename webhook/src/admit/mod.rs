@@ -24,11 +24,12 @@ pub use pod::{clean_path, is_below};
 use serde_json::{Value, json};
 
 use self::decide::{Decision, Step, decide, decide_isolation};
-use self::merge::{LazyObject, Placement, Target, merge};
+use self::merge::{LazyObject, Merged, Placement, Target, merge};
 use self::outcome::{Ending, Unavailable};
 pub use self::parts::Parts;
 use self::patch::{Json, MapEdit, Patch};
 use self::pointer::Pointer;
+use self::reinvoked::Stranger;
 use self::review::Request;
 use crate::api::names::STATUS_ANNOTATION;
 use crate::catalog::Catalog;
@@ -116,11 +117,10 @@ fn examine<T, F: FnOnce(&Ending<'_>) -> T>(
         allowed: decision.profile.map_or(&None, |profile| &profile.allowed),
         default_priority_class: catalog.default_priority_class(),
     };
-    if is_of_unknown_revision(catalog, body, decision) {
-        return render(&Ending::unavailable(decision, Unavailable::Revision));
-    }
+    let unknown = |denial: Option<&Denial>| Ending::unavailable(decision, Unavailable::Plan(denial));
     let refuse = |plan, denial: &Denial, render: F| match decision.by_another_revision(request) {
         Some(other) => examine(catalog, body, request, &other, render),
+        None if is_by_a_stranger(catalog, body, decision) => render(&unknown(Some(denial))),
         None => render(&Ending::denied(decision, plan, denial)),
     };
     match &decision.step {
@@ -129,6 +129,8 @@ fn examine<T, F: FnOnce(&Ending<'_>) -> T>(
                 return render(&Ending::failed(decision));
             };
             match merge(plan, &target, place(selector)) {
+                // The files are of the revision that serves, or it would have been refused; the rest is not ours to mix.
+                Ok(merged) if has_more_from_a_stranger(decision, &merged) => render(&unknown(None)),
                 Ok(merged) => render(&Ending::injected(decision, plan, &merged)),
                 Err(denial) => refuse(Some(*plan), &denial, render),
             }
@@ -139,7 +141,7 @@ fn examine<T, F: FnOnce(&Ending<'_>) -> T>(
             };
             match merge::isolate(isolation, pod, place(selector), *sign) {
                 Ok(merged) => render(&Ending::isolated(decision, &merged)),
-                Err(denial) => render(&Ending::denied(decision, None, &denial)),
+                Err(denial) => refuse(None, &denial, render),
             }
         }
         Step::OptOut => render(&Ending::opted_out(decision, &opt_out_patch(request))),
@@ -149,14 +151,17 @@ fn examine<T, F: FnOnce(&Ending<'_>) -> T>(
     }
 }
 
-/// Whether the pod has our init container of a revision that this replica does not know (yet). In mode Audit nobody is
-/// asked to wait.
-fn is_of_unknown_revision(catalog: &Catalog, body: &[u8], decision: &Decision<'_>) -> bool {
-    let stranger = decision.reinvoked.as_ref().and_then(|reinvoked| reinvoked.stranger.as_ref());
-    let (Some(stranger), Some(profile)) = (stranger, decision.profile) else { return false };
-    let object = LazyObject::new(body);
-    !decision.audit
-        && stranger.is_ours(&profile.name, catalog.init_image(), object.at("/spec/initContainers"))
+/// Whether what is refused here may be what a replica that is a step ahead has given to the pod.
+fn is_by_a_stranger(catalog: &Catalog, body: &[u8], decision: &Decision<'_>) -> bool {
+    let is_plausible =
+        |stranger: &Stranger| stranger.is_plausible(catalog.init_image(), &LazyObject::new(body));
+    decision.stranger().is_some_and(is_plausible)
+}
+
+/// Whether the pod has our init container, was given something that is not known here, and lacks something of what is. A
+/// copied annotation without the init container gives nothing away.
+fn has_more_from_a_stranger(decision: &Decision<'_>, merged: &Merged<'_>) -> bool {
+    decision.stranger().is_some_and(Stranger::has_init_container) && !merged.only_signs()
 }
 
 const CONTAINERS: &Pointer<'static> = &Pointer::new("/spec/containers");

@@ -9,7 +9,7 @@ use super::patch::Patch;
 use super::plan::Plan;
 use super::review::{Audit, MAX_MESSAGE_BYTES, MAX_WARNING_CHARS, Request, Response, cut, encode};
 use crate::api::Role;
-use crate::api::names::STATUS_ANNOTATION;
+use crate::api::names::{INIT_CONTAINER, STATUS_ANNOTATION};
 
 /// How a request ended; a closed set, used as it is in logs and metric labels.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -194,11 +194,11 @@ const INTERNAL: &str = "internal error of spark-injector; its log says more";
 
 /// What a replica that is a step behind does not know yet.
 #[derive(Clone, Copy)]
-pub(super) enum Unavailable {
+pub(super) enum Unavailable<'d> {
     /// The namespace of the request.
     Namespace,
-    /// The revision that a pod was given.
-    Revision,
+    /// What a pod was given, and why what is known refuses it.
+    Plan(Option<&'d Denial>),
 }
 
 /// How a request ended, with all that an answer or a verdict is made of.
@@ -299,21 +299,24 @@ impl<'e> Ending<'e> {
     }
 
     /// What is asked for is not known yet.
-    pub(super) fn unavailable(decision: &'e Decision<'e>, what: Unavailable) -> Self {
+    pub(super) fn unavailable(decision: &'e Decision<'e>, what: Unavailable<'_>) -> Self {
         let (reason, message) = match what {
             Unavailable::Namespace => {
                 ("namespace_unknown", "the namespace is not known to spark-injector yet".to_owned())
             }
-            Unavailable::Revision => (
-                "revision_unknown",
-                format!(
-                    "the pod has an init container of a revision of profile {} that is not known to spark-injector (yet); if it was copied from another pod, leave it and the annotation {STATUS_ANNOTATION} out",
-                    decision.profile.map(|profile| profile.name.as_str()).unwrap_or_default()
-                ),
-            ),
+            Unavailable::Plan(denial) => {
+                let known = denial.map(|denial| format!("; without it: {}", denial.message));
+                (
+                    "revision_unknown",
+                    format!(
+                        "the pod's annotation {STATUS_ANNOTATION} names something that is not known to this replica of spark-injector (yet); if it was copied from another pod, leave it and the init container {INIT_CONTAINER} out{}",
+                        known.unwrap_or_default()
+                    ),
+                )
+            }
         };
         let mut ending = Self::new(decision, Outcome::Unavailable, reason);
-        ending.message = message;
+        cut(&message, MAX_MESSAGE_BYTES).clone_into(&mut ending.message);
         ending
     }
 

@@ -211,6 +211,53 @@ impl Overlay {
         self.spark.lifecycle.put_all(lifecycle);
         self.spark.security.put_all(security);
     }
+
+    /// All that is in it, by the names of its fields.
+    pub fn lists(&self) -> [(&'static str, &Keyed); 23] {
+        let Self {
+            labels,
+            annotations,
+            node_selector,
+            volumes,
+            init_containers,
+            sidecars,
+            host_aliases,
+            nameservers,
+            searches,
+            dns_options,
+            tolerations,
+            topology_spread,
+            pull_secrets,
+            scalars,
+            pod_security,
+            spark: SparkOverlay { env, env_from, ports, mounts, requests, limits, lifecycle, security },
+        } = self;
+        [
+            ("labels", labels),
+            ("annotations", annotations),
+            ("nodeSelector", node_selector),
+            ("volumes", volumes),
+            ("initContainers", init_containers),
+            ("sidecars", sidecars),
+            ("hostAliases", host_aliases),
+            ("nameservers", nameservers),
+            ("searches", searches),
+            ("dnsOptions", dns_options),
+            ("tolerations", tolerations),
+            ("topologySpreadConstraints", topology_spread),
+            ("imagePullSecrets", pull_secrets),
+            ("scalars", scalars),
+            ("podSecurity", pod_security),
+            ("env", env),
+            ("envFrom", env_from),
+            ("ports", ports),
+            ("mounts", mounts),
+            ("requests", requests),
+            ("limits", limits),
+            ("lifecycle", lifecycle),
+            ("security", security),
+        ]
+    }
 }
 
 /// The host names of a host alias entry.

@@ -24,6 +24,8 @@ pub(super) struct Builder<'b> {
     pub(super) delivery: Delivery,
     /// Name of everything that is delivered; empty in a draft.
     pub(super) revision: &'b str,
+    /// Name of everything else; empty in a draft.
+    pub(super) fingerprint: &'b str,
     /// Name of the Secret with the payload, where it travels in one.
     pub(super) secret: &'b str,
     /// Name of the pull secret, where there is one.
@@ -75,7 +77,7 @@ impl Builder<'_> {
     }
 
     fn status(&self, role: Role, variant: Option<&str>) -> Item {
-        let mut status = json!({ "profile": self.name, "revision": self.revision, "role": role.as_str() });
+        let mut status = json!({ "profile": self.name, "revision": self.revision, "plan": self.fingerprint, "role": role.as_str() });
         if let (Some(variant), Some(map)) = (variant, status.as_object_mut()) {
             map.insert("variant".to_owned(), variant.into());
         }

@@ -17,6 +17,8 @@ pub struct CompiledProfile {
     pub name: String,
     /// Revision of what is delivered.
     pub revision: String,
+    /// Fingerprint of everything else that pods are given.
+    pub(super) fingerprint: String,
     /// Whether it acts.
     pub mode: Mode,
     /// Whether pods may opt out.
@@ -113,8 +115,9 @@ impl<'c> NamespaceEntry<'c> {
         self.annotation.unwrap_or(&profile.default_selector)
     }
 
-    /// Whether a revision is or was one of its profile's.
-    pub fn knows_revision(&self, revision: &str) -> bool {
-        self.revisions.is_some_and(|revisions| revisions.knows(revision))
+    /// Whether its profile is or was what a status annotation names; that of a pod that is isolated and nothing else
+    /// names no revision.
+    pub fn knows(&self, revision: Option<&str>, fingerprint: &str) -> bool {
+        self.revisions.is_some_and(|revisions| revisions.knows(revision, fingerprint))
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::Toleration;
 use serde_json::{Value, json};
 
+use super::build::Builder;
 use super::compiled::{RolePlans, Service};
-use super::compose::Composed;
 use super::parse::subject;
 use super::report::Report;
 use super::{Catalog, Problem, ProblemKind, syntax};
@@ -16,7 +16,8 @@ use crate::api::names::{ISOLATE_ENABLED, ISOLATE_LABEL, NODE_SELECTOR_ANNOTATION
 use crate::api::{Mode, SelectorScope};
 
 /// What holds for every pod, where the profile's scope is AllPods.
-pub(super) fn of(name: &str, composed: &Composed, plans: [&RolePlans; 2]) -> Option<Isolation> {
+pub(super) fn of(builder: &Builder<'_>, plans: [&RolePlans; 2]) -> Option<Isolation> {
+    let composed = builder.composed;
     if composed.scope != Some(SelectorScope::AllPods) {
         return None;
     }
@@ -39,7 +40,9 @@ pub(super) fn of(name: &str, composed: &Composed, plans: [&RolePlans; 2]) -> Opt
     Some(Isolation {
         tolerations,
         expressions,
-        status: Item::status(&json!({ "profile": name, "isolated": true })),
+        status: Item::status(
+            &json!({ "profile": builder.name, "plan": builder.fingerprint, "isolated": true }),
+        ),
     })
 }
 

@@ -11,6 +11,7 @@ mod compose;
 mod decode;
 mod encode;
 mod files;
+mod fingerprint;
 mod isolation;
 mod layer;
 mod lookup;

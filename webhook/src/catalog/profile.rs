@@ -15,7 +15,7 @@ use super::payload::{EncodedMount, Payload, encode};
 use super::report::Report;
 use super::secrets::{PullSecret, SecretBody};
 use super::snapshot::{ProfileInput, Snapshot};
-use super::{Problem, Settings, claims, files, isolation};
+use super::{Problem, Settings, claims, files, fingerprint, isolation};
 use crate::admit::plan::NodeSelector;
 use crate::api::{Delivery, Role, names};
 
@@ -75,15 +75,18 @@ impl<'s> Compiler<'s> {
             payload: &payload,
             delivery,
             revision: "",
+            fingerprint: "",
             secret: "",
             pull_secret: None,
             settings,
         };
         let revision = revision(&draft, pull_secret.as_ref());
+        let fingerprint = fingerprint::of(composed);
         let secret = names::files_secret(&parsed.name, &revision);
         let pull_secret = pull_secret.map(|pull| pull.render(&parsed.name, &revision));
         let builder = Builder {
             revision: &revision,
+            fingerprint: &fingerprint,
             secret: &secret,
             pull_secret: pull_secret.as_ref().map(|(_, item)| item.clone()),
             ..draft
@@ -105,7 +108,7 @@ impl<'s> Compiler<'s> {
             warnings: warnings.into_problems(),
             allow_opt_out: composed.allow_opt_out.unwrap_or_default(),
             allowed: composed.allowed.clone(),
-            isolation: isolation::of(&parsed.name, composed, [&driver, &executor]),
+            isolation: isolation::of(&builder, [&driver, &executor]),
             default_selector: NodeSelector {
                 selector: Ok(composed.default_selector.clone()),
                 origin: format!("{}: spec.nodeSelector.default", parsed.name),
@@ -114,6 +117,7 @@ impl<'s> Compiler<'s> {
             pull_secret: pull.as_ref().map(|pull| pull.name().to_owned()),
             secrets: files.into_iter().chain(pull).map(Arc::new).collect(),
             revision,
+            fingerprint,
         })
     }
 }
@@ -151,7 +155,7 @@ fn revision(draft: &Builder<'_>, pull_secret: Option<&PullSecret<'_>>) -> String
             part(manifest.as_bytes());
         }
     }
-    hash.finalize().iter().take(8).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+    fingerprint::short(hash)
 }
 
 /// Permission to read for everybody.

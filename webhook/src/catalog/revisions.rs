@@ -26,8 +26,8 @@ pub(super) struct Revisions {
     pub(super) pending: Option<Arc<CompiledProfile>>,
     /// What they were given, the newest first.
     recent: Vec<Recent>,
-    /// Names of what was recent once.
-    forgotten: Vec<String>,
+    /// What was recent once, by revision and fingerprint.
+    forgotten: Vec<(String, String)>,
 }
 
 /// A superseded revision, without what was delivered for it: pods refer to that by name.
@@ -86,7 +86,7 @@ impl Revisions {
         let is_old = |recent: &Recent| now.duration_since(recent.superseded).is_ok_and(|age| age >= RECENT);
         let before = self.recent.len();
         for old in self.recent.iter().filter(|recent| is_old(recent)) {
-            self.forgotten.push(old.profile.revision.clone());
+            self.forgotten.push((old.profile.revision.clone(), old.profile.fingerprint.clone()));
         }
         self.recent.retain(|recent| !is_old(recent));
         let excess = self.forgotten.len().saturating_sub(MAX_FORGOTTEN);
@@ -109,10 +109,13 @@ impl Revisions {
         self.pending.iter().chain(self.recent.iter().map(|recent| &recent.profile)).map(|profile| &**profile)
     }
 
-    /// Whether this revision is or was one of this profile's.
-    pub(super) fn knows(&self, revision: &str) -> bool {
-        self.serving.revision == revision
-            || self.others().any(|other| other.revision == revision)
-            || self.forgotten.iter().any(|name| name == revision)
+    /// Whether this is or was one of them, with any revision where none is named.
+    pub(super) fn knows(&self, revision: Option<&str>, fingerprint: &str) -> bool {
+        let known = [&*self.serving].into_iter().chain(self.others());
+        let known = known.map(|profile| (&profile.revision, &profile.fingerprint));
+        let forgotten = self.forgotten.iter().map(|(revision, fingerprint)| (revision, fingerprint));
+        known
+            .chain(forgotten)
+            .any(|(known, print)| print == fingerprint && revision.is_none_or(|revision| known == revision))
     }
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use spark_injector::admit::Outcome;
 use spark_injector::catalog::Catalog;
 
-use crate::support::answer::Admitted;
+use crate::support::answer::{Admitted, body};
 use crate::support::{TEAM, World, admit, driver, inject, isolate, put, with, yaml};
 
 const ISOLATE: (&str, &str) = ("spark-injector.io/isolate", "enabled");
@@ -25,6 +25,10 @@ fn plain() -> Value {
         "spec": { "containers": [{ "name": "main", "image": "notebook:1" }] },
     })
 }
+
+/// What this entry alone writes for [`POOL`]. Another fingerprint in another version of this program would make replicas of
+/// both ask for patience.
+const SIGNATURE: &str = r#"{"profile":"team-a","plan":"75a10a5e7878e23f","isolated":true}"#;
 
 const POOL: &str = "{scope: AllPods, default: {pool: a}}";
 
@@ -55,7 +59,7 @@ fn a_pod_that_is_not_sparks_is_held_to_the_nodes_of_its_namespace() {
     assert_eq!(admitted.answer.record.outcome, Outcome::Isolated);
     let mut expected = plain();
     put(&mut expected, "/spec/nodeSelector", json!({ "pool": "a" }));
-    put(&mut expected, STATUS, r#"{"profile":"team-a","isolated":true}"#);
+    put(&mut expected, STATUS, SIGNATURE);
     assert_eq!(admitted.pod, expected);
     let record = &admitted.answer.record;
     assert_eq!((record.profile.as_str(), record.revision.as_str(), record.role), (TEAM, "", None));
@@ -343,7 +347,7 @@ fn what_cannot_be_changed_or_is_never_touched_is_left_alone() {
     // Unlike injection, isolation is not about Linux.
     let windows = with(plain(), "/spec/os/name", "windows");
     assert_eq!(held(&catalog, &windows).pod["spec"]["nodeSelector"], json!({ "pool": "a" }));
-    let unknown = spark_injector::admit::isolate(&catalog, &crate::support::answer::body("new", &plain()));
+    let unknown = spark_injector::admit::isolate(&catalog, &body("new", &plain()));
     assert_eq!((unknown.status, unknown.retry), (503, true));
 }
 
@@ -352,11 +356,45 @@ fn a_spark_pod_is_signed_by_the_entry_that_serves_it() {
     // Isolated, not opted in: a driver is a pod like any other.
     let catalog = isolated(POOL).namespace(TEAM, &[ISOLATE], &[]).catalog();
     let pod = held(&catalog, &driver()).pod;
-    assert_eq!(pod.pointer(STATUS).unwrap(), r#"{"profile":"team-a","isolated":true}"#);
+    assert_eq!(pod.pointer(STATUS).unwrap(), SIGNATURE);
     // A status that somebody wrote himself does not stay.
     let forged = with(plain(), STATUS, r#"{"profile":"other"}"#);
-    assert_eq!(
-        held(&catalog, &forged).pod.pointer(STATUS).unwrap(),
-        r#"{"profile":"team-a","isolated":true}"#
-    );
+    assert_eq!(held(&catalog, &forged).pod.pointer(STATUS).unwrap(), SIGNATURE);
+}
+
+/// Replicas one step apart: what one of them let in is not refused by the other one, and a fresh pod is judged by what
+/// serves now.
+#[test]
+fn a_change_of_the_isolation_refuses_no_pod_between_two_calls() {
+    let toleration = json!([{ "key": "dedicated", "value": "b", "effect": "NoSchedule" }]);
+    let tolerant =
+        |list: &str| format!("{{scope: AllPods, default: {{pool: a}}, allowedTolerations: {list}}}");
+    let disk = |list: &str| {
+        format!("{{scope: AllPods, default: {{pool: a}}, allowed: {{pool: [a], disk: {list}}}}}")
+    };
+    let pool = |pool: &str| format!("{{scope: AllPods, default: {{pool: {pool}}}}}");
+    for (wide, narrow, pointer, value) in [
+        (tolerant("[{operator: Exists}]"), tolerant("[]"), "/spec/tolerations", toleration),
+        (disk("[ssd]"), disk("[nvme]"), "/spec/nodeSelector", json!({ "disk": "ssd" })),
+        (pool("a"), pool("b"), "/spec/nodeSelector", json!({ "pool": "a" })),
+    ] {
+        for sent in [plain(), driver()] {
+            let sent = with(sent, pointer, value.clone());
+            let old = isolated(&wide).catalog();
+            let new = isolated(&narrow).compile(Some(&old));
+            let given = match admit(&old, TEAM, &sent) {
+                skipped if skipped.patch.is_null() => held(&old, &sent).pod,
+                injected => held(&old, &injected.pod).pod,
+            };
+            let again = isolate(&new, TEAM, &given);
+            assert!(again.allowed && again.patch.is_null(), "{narrow}: {} {:#}", again.message, again.patch);
+            assert!(!isolate(&new, TEAM, &sent).allowed, "{narrow}: what serves now counts for who is new");
+
+            // And the one that is a step behind asks for patience.
+            let behind = isolated(&narrow).catalog();
+            let answer = spark_injector::admit::isolate(&behind, &body(TEAM, &given));
+            let expected = (503, true, "revision_unknown");
+            assert_eq!((answer.status, answer.retry, answer.record.reason), expected, "{narrow}");
+        }
+    }
 }

@@ -33,6 +33,7 @@ use super::plan::{Item, NodeSelector, Plan, Whitelist};
 use super::pod::{Container, Pod, Spec, value_of};
 use super::pointer::Pointer;
 use super::review::{MAX_WARNING_CHARS, cut, raw_object};
+use crate::api::names::STATUS_ANNOTATION;
 
 /// The pod of a request, and its raw text for the rare look at what stands there already.
 #[derive(Debug)]
@@ -114,6 +115,13 @@ impl Merged<'_> {
             cut(&text, MAX_WARNING_CHARS).to_owned()
         })
         .collect()
+    }
+
+    /// Whether nothing of the pod changes but its status annotation.
+    pub(super) fn only_signs(&self) -> bool {
+        let path = Pointer::new("/metadata/annotations").key(STATUS_ANNOTATION).to_string();
+        let operations = self.patch.to_json();
+        operations.as_array().into_iter().flatten().all(|operation| operation["path"] == path)
     }
 
     /// Everything that happened, for a person.

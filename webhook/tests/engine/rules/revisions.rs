@@ -151,8 +151,6 @@ fn what_is_forged_is_refused_at_once() {
         let known = inject(&ours, &driver());
         let strange = inject(&holding("2", delivery).catalog(), &driver());
         assert_eq!(reason(&ours, &strange), UNKNOWN);
-        let other =
-            json!({ "profile": "other", "revision": "0123456789abcdef", "role": "driver" }).to_string();
         let secret = json!([
             { "name": "INIT_SYNC_MANIFEST", "value": "x" },
             { "name": "a", "valueFrom": { "secretKeyRef": { "name": "keytab-of-somebody", "key": "a" } } },
@@ -161,13 +159,100 @@ fn what_is_forged_is_refused_at_once() {
             ("another image", format!("{INIT}/image"), json!("evil:1")),
             ("no manifest", format!("{INIT}/env"), json!([])),
             ("another Secret", format!("{INIT}/env"), secret),
-            ("another profile", STATUS.to_owned(), other.into()),
             ("no annotation", STATUS.to_owned(), json!("")),
             ("a revision that is known", STATUS.to_owned(), known.pointer(STATUS).unwrap().clone()),
         ] {
             let (code, message) = denied(&ours, &with(strange.clone(), &pointer, value));
             assert_eq!(code, 403, "{delivery}, {what}: {message}");
         }
+    }
+}
+
+/// As of replicas of which one has read a change of the profile and the other one has not.
+#[test]
+fn a_replica_that_is_behind_asks_for_patience_whatever_changed() {
+    let common = |fields: &str| format!("common: {{template: {{spec: {{{fields}}}}}}}");
+    let enforced = |class: &str| {
+        format!("enforce: [priorityClassName], {}", common(&format!("priorityClassName: {class}")))
+    };
+    let spark = |fields: &str| common(&format!("containers: [{{name: spark, {fields}}}]"));
+    let file = "files: [{mountPath: /x, configMap: {name: c}}]";
+    let of = |spec: &str| world().config_map("c", &[("a.conf", b"1")]).spec(&format!("{{{spec}, {file}}}"));
+    for (old, new) in [
+        (common("tolerations: [{key: a}]"), common("tolerations: [{key: b}]")),
+        (common("volumes: [{name: v, emptyDir: {}}]"), common("volumes: [{name: v, hostPath: {path: /v}}]")),
+        (
+            common("hostAliases: [{ip: 10.0.0.1, hostnames: [a]}]"),
+            common("hostAliases: [{ip: 10.0.0.1, hostnames: [b]}]"),
+        ),
+        (
+            common("containers: [{name: logs, image: 'logs:1'}]"),
+            common("containers: [{name: logs, image: 'logs:2'}]"),
+        ),
+        (spark("env: [{name: E, value: '1'}]"), spark("env: [{name: F, value: '1'}]")),
+        (enforced("p1"), enforced("p2")),
+        ("nodeSelector: {default: {pool: a}}".to_owned(), "nodeSelector: {default: {pool: b}}".to_owned()),
+    ] {
+        let (behind, ahead) = (of(&old).catalog(), of(&new).catalog());
+        assert_eq!(behind.profiles()[0].revision, ahead.profiles()[0].revision, "the files are the same");
+        let given = represent(&other_webhook(&inject(&ahead, &represent(&driver()))));
+        assert_eq!(reason(&behind, &given), UNKNOWN, "{new}");
+    }
+    // Where everything is there that is known here, there is nothing to wait for.
+    let (behind, ahead) = (of("mode: Enforce").catalog(), of(&common("tolerations: [{key: a}]")).catalog());
+    let given = inject(&ahead, &driver());
+    assert_eq!(admit(&behind, TEAM, &given).pod["spec"], given["spec"]);
+    // Without files there is no init container to tell by: what would be refused is asked for once more.
+    let bare = |spec: &str| world().spec(&format!("{{{spec}}}")).catalog();
+    let given = inject(&bare(&enforced("p2")), &driver());
+    assert_eq!(reason(&bare(&enforced("p1")), &given), UNKNOWN);
+}
+
+#[test]
+fn a_replica_that_is_behind_may_not_even_know_the_profile() {
+    let given = inject(&holding("1", "Env").catalog(), &driver());
+    let unclaimed = World::default().namespace(TEAM, &[("spark-injector.io/inject", "enabled")], &[]);
+    assert_eq!(reason(&unclaimed.catalog(), &given), UNKNOWN, "its profile is new");
+    let broken = world().spec("{files: [{mountPath: /x, configMap: {name: missing}}]}").compile(None);
+    assert_eq!(reason(&broken, &given), UNKNOWN, "its profile is mended");
+    let other = json!({ "profile": "other", "revision": "0123456789abcdef", "role": "driver" }).to_string();
+    let given = with(given, STATUS, other);
+    assert_eq!(reason(&holding("2", "Env").catalog(), &given), UNKNOWN, "its namespace has another profile");
+    // Without the init container an annotation says nothing of profiles that do not serve here.
+    let annotated = with(driver(), STATUS, given.pointer(STATUS).unwrap().clone());
+    assert_eq!(denied(&unclaimed.catalog(), &annotated).0, 403);
+
+    let opted_out = with(driver(), "/metadata/labels/spark-injector.io~1inject", "disabled");
+    let given = admit(&world().spec("{allowOptOut: true}").catalog(), TEAM, &opted_out).pod;
+    assert_eq!(reason(&world().spec("{}").catalog(), &given), UNKNOWN, "opting out is new");
+}
+
+#[test]
+fn a_forged_annotation_gains_nothing() {
+    let spec = "{enforce: [priorityClassName], files: [{mountPath: /x, inline: {a: b}}],
+                 common: {template: {spec: {priorityClassName: p1}}}}";
+    let catalog = world().spec(spec).catalog();
+    let honest = inject(&catalog, &driver());
+    for forged in [
+        r#"{"profile":"team-a","revision":"0123456789abcdef","plan":"0123456789abcdef","role":"driver"}"#,
+        r#"{"profile":"team-a","isolated":true}"#,
+        r#"{"profile":"other"}"#,
+        r#"{"skipped":"opt_out"}"#,
+        "[]",
+    ] {
+        let pod = with(driver(), STATUS, forged);
+        assert_eq!(
+            inject(&catalog, &pod),
+            honest,
+            "{forged}: everything is injected, the annotation is ours"
+        );
+        let own = with(pod, "/spec/priorityClassName", "mine");
+        let answer = review(&catalog, &body(TEAM, &own));
+        let text = String::from_utf8_lossy(&answer.body.to_vec()).into_owned();
+        let names_ours = forged.contains("team-a");
+        assert_eq!(answer.status, if names_ours { 503 } else { 200 }, "{text}");
+        assert!(answer.record.message.contains("profile team-a enforces"), "{text}");
+        assert!(answer.status == 503 || text.contains(r#""allowed":false"#), "{text}");
     }
 }
 
