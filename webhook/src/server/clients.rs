@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 use spark_injector_certs::client_names;
-use subtle::ConstantTimeEq as _;
+use subtle::{Choice, ConstantTimeEq as _};
 
 /// What callers have to prove; every proof that is asked for is needed.
 #[derive(Clone, Debug, Default)]
@@ -25,9 +25,10 @@ pub struct Clients {
 #[derive(Clone, Debug, Default)]
 pub struct Names(pub Vec<String>);
 
-/// A token to compare with, replaced while it is used. Its digest alone is kept.
+/// Tokens to compare with, replaced while they are used: several, so that one can follow another without a gap. Their
+/// digests alone are kept.
 #[derive(Clone)]
-pub struct Token(Arc<ArcSwap<[u8; 32]>>);
+pub struct Token(Arc<ArcSwap<Vec<[u8; 32]>>>);
 
 /// What a connection has proved in its handshake.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -96,14 +97,14 @@ impl Clients {
 }
 
 impl Token {
-    /// Compares with this one.
-    pub fn new(token: &[u8]) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(Sha256::digest(token).into())))
+    /// Compares with the tokens in this text, one on each line.
+    pub fn new(text: &[u8]) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(digests(text))))
     }
 
-    /// Compares with another one from now on.
-    pub fn replace(&self, token: &[u8]) {
-        self.0.store(Arc::new(Sha256::digest(token).into()));
+    /// Compares with others from now on.
+    pub fn replace(&self, text: &[u8]) {
+        self.0.store(Arc::new(digests(text)));
     }
 
     fn is(&self, headers: &HeaderMap) -> bool {
@@ -111,8 +112,14 @@ impl Token {
         let Some((scheme, token)) = value.split_at_checked(b"Bearer ".len()) else { return false };
         // Of the digests, so that not even the length of the right one is told by time.
         let digest: [u8; 32] = Sha256::digest(token).into();
-        scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(digest.ct_eq(&**self.0.load()))
+        let is_one = self.0.load().iter().fold(Choice::from(0), |found, known| found | digest.ct_eq(known));
+        scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(is_one)
     }
+}
+
+fn digests(text: &[u8]) -> Vec<[u8; 32]> {
+    let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    lines.filter(|line| !line.is_empty()).map(|line| Sha256::digest(line).into()).collect()
 }
 
 impl std::fmt::Debug for Token {
@@ -151,6 +158,10 @@ mod tests {
         token.replace(b"another");
         assert!(token.is(&with("Bearer another")) && !token.is(&with("Bearer s3cr3t")));
         assert!(!format!("{token:?}").contains("another"));
+        // While one follows the other, both are good; a line without a token is none.
+        token.replace(b"another\r\n\n one \n");
+        assert!(token.is(&with("Bearer another")) && token.is(&with("Bearer one")));
+        assert!(!token.is(&with("Bearer ")) && !token.is(&with("Bearer s3cr3t")));
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub struct ClientArgs {
         value_delimiter = ','
     )]
     pub client_name: Vec<String>,
-    /// File with the bearer token that the API server sends
+    /// File with the bearer token that the API server sends; while one follows another, both, one on each line
     #[arg(long, value_name = "FILE", env = "SPARK_INJECTOR_CLIENT_TOKEN_FILE")]
     pub client_token_file: Option<PathBuf>,
 }

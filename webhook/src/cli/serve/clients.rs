@@ -12,7 +12,7 @@ use crate::args::ClientArgs;
 use crate::cli::exit::Failure;
 use crate::server::{Clients, Names, Token};
 
-/// The longest token that anybody issues has a few kilobytes.
+/// The longest token that anybody issues has a few kilobytes, and two or three are known while one follows the other.
 const TOKEN_LIMIT: usize = 16 * 1024;
 
 /// The files with which callers are compared.
@@ -114,20 +114,21 @@ impl TokenFile {
     }
 }
 
-/// The token without the white space around it. No error quotes it.
+/// The tokens, without the white space around them. No error quotes one.
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     let name = path.display();
     let text = fs::read(path).map_err(|error| format!("{name}: {error}"))?;
-    let token = text.trim_ascii();
-    if token.is_empty() {
+    let tokens = text.trim_ascii();
+    if tokens.is_empty() {
         return Err(format!("{name}: holds no token"));
     }
-    if token.len() > TOKEN_LIMIT || !token.iter().all(u8::is_ascii_graphic) {
+    let is_token = |line: &[u8]| line.trim_ascii().iter().all(u8::is_ascii_graphic);
+    if tokens.len() > TOKEN_LIMIT || !tokens.split(|byte| *byte == b'\n').all(is_token) {
         return Err(format!(
-            "{name}: holds no token: at most {TOKEN_LIMIT} printable characters on one line"
+            "{name}: holds no token: one on each line, of printable characters, at most {TOKEN_LIMIT} in all"
         ));
     }
-    Ok(token.to_vec())
+    Ok(tokens.to_vec())
 }
 
 #[cfg(test)]
@@ -148,7 +149,7 @@ mod tests {
         fs::write(&path, "one\n").unwrap();
         let mut file = TokenFile::start(path.clone()).unwrap();
         assert_eq!(file.poll(), Ok(false));
-        fs::write(&path, "two\n").unwrap();
+        fs::write(&path, "two\r\none\n").unwrap();
         assert_eq!(file.poll(), Ok(true));
         fs::write(&path, "").unwrap();
         assert!(file.poll().is_err());
