@@ -3,9 +3,11 @@
 //! | module | proves |
 //! | --- | --- |
 //! | [`follow`] | what is applied is what the next pod gets, and nothing is asked for a request |
+//! | [`elsewhere`] | that sources are read where the owner says, and nowhere else |
 //! | [`outage`] | nothing is lost while the API server is away, and what is missing at the start is named |
 //! | [`status`] | who is told what, and that nobody else notices |
 
+mod elsewhere;
 mod follow;
 mod outage;
 mod site;

@@ -3,6 +3,7 @@
 use acceptance::client::{Namespace, config_map};
 use acceptance::manifests::OWN;
 use acceptance::process::wait_until;
+use acceptance::webhook::Webhook;
 use serde_json::{Value, json};
 
 use super::site::{PATIENCE, Site, assert_ready};
@@ -57,10 +58,23 @@ fn with_source(name: &str) -> Value {
     profile(name, &json!({"files": [{"mountPath": "/conf", "configMap": {"name": name}}]}))
 }
 
+/// No pod of the namespace of the good profile was ever refused, or asked to wait.
+#[track_caller]
+fn assert_unnoticed(webhook: &Webhook) {
+    let lines = webhook.log();
+    let lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let outcomes: Vec<Value> = lines
+        .filter(|line| line["namespace"] == "good" && line["outcome"].is_string())
+        .map(|mut line| line["outcome"].take())
+        .collect();
+    let are_good = outcomes.iter().all(|outcome| outcome == "injected");
+    assert!(!outcomes.is_empty() && are_good, "{outcomes:?}");
+}
+
 #[test]
 fn one_mistake_is_told_to_its_owner_and_noticed_by_nobody_else() {
     let site = Site::prepare();
-    for name in ["good", "bad", "contested"] {
+    for name in ["good", "bad", "contested", "unproven"] {
         site.api.create_namespace(&Namespace::new(name).opted_in());
     }
     let (registered, mut webhook) = site.register();
@@ -102,6 +116,14 @@ fn one_mistake_is_told_to_its_owner_and_noticed_by_nobody_else() {
     site.wait_for_profile("bad", "bad");
     site.wait_for_events("bad", &["SourcesMissing", "Serving", "Invalid"]);
 
+    // What callers who prove nothing must not be given.
+    let keytab = json!([{"mountPath": "/k", "secret": {"name": "keytab"}}]);
+    site.api.apply_secret(OWN, "keytab", &[("etl.keytab", CANARY.as_bytes())]);
+    site.kubectl_apply(&[profile("unproven", &json!({"delivery": "Env", "files": keytab}))]);
+    let unproven = site.wait_for_condition("unproven", "Ready", "False", "ClientAuthRequired");
+    assert!(unproven["message"].as_str().is_some_and(|text| text.contains("--client-ca")), "{unproven}");
+    site.wait_for_denial("unproven", "ClientAuthRequired");
+
     // Two that claim one namespace: both know, and the older one serves, or of one second the first by name.
     site.kubectl_apply(&[profile("contested", &json!({}))]);
     site.wait_for_profile("contested", "contested");
@@ -116,12 +138,15 @@ fn one_mistake_is_told_to_its_owner_and_noticed_by_nobody_else() {
     site.wait_for_profile("good", "good");
 
     // The same after a restart, where no older plan is in memory; nothing is told twice.
-    let events = ["good", "bad", "contested", "rival"].map(|name| site.events(name));
+    let names = ["good", "bad", "contested", "unproven", "rival"];
+    let events = names.map(|name| site.events(name));
     assert!(webhook.stop().success());
+    assert_unnoticed(&webhook);
     drop(registered);
     let webhook = site.serve();
     let registered = webhook.registration("site").register(&site.api);
     site.wait_for_denial("bad", "tolerationz");
+    site.wait_for_denial("unproven", "ClientAuthRequired");
     site.wait_for_profile("good", "good");
     site.wait_for_profile("contested", "contested");
     let nothing = site.wait_for_condition("bad", "Ready", "False", "Invalid");
@@ -130,7 +155,8 @@ fn one_mistake_is_told_to_its_owner_and_noticed_by_nobody_else() {
         message.contains("nothing can be served").then_some(())
     });
     assert!(lost.is_some(), "{nothing}");
-    assert_eq!(["good", "bad", "contested", "rival"].map(|name| site.events(name)), events);
+    assert_eq!(names.map(|name| site.events(name)), events);
+    assert_unnoticed(&webhook);
 
     site.api.delete(&rival).expect(200);
     site.wait_for_condition("contested", "Conflict", "False", "ClaimedOnce");

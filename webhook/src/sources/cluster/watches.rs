@@ -208,7 +208,13 @@ impl Trouble {
         };
         match source {
             kube::Error::Api(status) if status.code == 403 => {
-                format!("{}; the roles in manifests/base allow it", status.message)
+                let elsewhere = match self.what {
+                    Watched::Objects(..) => {
+                        "; a namespace of --source-namespace needs a Role and a RoleBinding of its own, as in rbac.yaml"
+                    }
+                    Watched::Namespaces | Watched::Profiles => "",
+                };
+                format!("{}; the roles in manifests/base allow it{elsewhere}", status.message)
             }
             // Of a group that it never heard of it says so in plain text.
             kube::Error::Api(status) if status.code == 404 && matches!(self.what, Watched::Profiles) => {
