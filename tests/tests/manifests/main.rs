@@ -9,6 +9,7 @@
 //! | [`policies`], [`placement`] | who is refused by the policies, with which sentence |
 //! | [`install`] | that everything can be applied, again and again |
 //! | [`scheduled`] | the check as a `CronJob`: an installation that holds, and each link broken |
+//! | [`alerts`] | that alerts ask for metrics which somebody has |
 //! | [`images`] | that the archives are images as the Dockerfile says |
 
 #![allow(
@@ -20,6 +21,7 @@
     reason = "tests"
 )]
 
+mod alerts;
 mod images;
 mod install;
 mod placement;

@@ -248,8 +248,8 @@ impl Keeper {
         let config =
             self.handshake.config(Some(leaf)).map_err(|error| failed("CertificateNotMade", error))?;
         self.tls.replace(Arc::new(config));
-        let not_after = leaf.certificate().not_after();
-        self.metrics.certificate_in_use(not_after);
+        let certificate = leaf.certificate();
+        self.metrics.certificate_in_use(certificate.not_before(), certificate.not_after());
         self.metrics.certificate_reloaded(Reloaded::Ok);
         tracing::info!("another certificate is served");
         Ok(())

@@ -51,7 +51,7 @@ impl Credentials {
         let pair = Pair { certificate, key, handshake: handshake(tls_min, clients) };
         let (reloader, credentials) =
             Reloader::start(pair, SystemTime::now()).map_err(|error| Failure::Unusable(error.to_string()))?;
-        metrics.certificate_in_use(credentials.not_after);
+        metrics.certificate_in_use(credentials.not_before, credentials.not_after);
         let tls = Tls::new(credentials.config);
         let files = Files { reloader, not_after: credentials.not_after, every: tls_poll, tls: tls.clone() };
         Ok((Self::Files(files), tls))
@@ -127,7 +127,7 @@ impl Files {
                 Event::Loaded(credentials) => {
                     not_after = credentials.not_after;
                     tls.replace(credentials.config);
-                    metrics.certificate_in_use(not_after);
+                    metrics.certificate_in_use(credentials.not_before, not_after);
                     metrics.certificate_reloaded(Reloaded::Ok);
                     tracing::info!("another certificate is served");
                 }

@@ -64,6 +64,7 @@ pub struct Metrics {
     catalog_reloads: Family<LoadResult, Counter>,
     catalog_problems: Gauge,
     last_reload: Gauge<f64, AtomicU64>,
+    not_before: Gauge<f64, AtomicU64>,
     not_after: Gauge<f64, AtomicU64>,
     tls_reloads: Family<LoadResult, Counter>,
     tls_last_error: Gauge<f64, AtomicU64>,
@@ -129,6 +130,9 @@ impl Metrics {
             Unit::Seconds,
             last_reload.clone(),
         );
+        let not_before = Gauge::default();
+        let help = "Since when the serving certificate is valid";
+        registry.register_with_unit("tls_certificate_not_before", help, Unit::Seconds, not_before.clone());
         let not_after = Gauge::default();
         let help = "When the serving certificate expires";
         registry.register_with_unit("tls_certificate_not_after", help, Unit::Seconds, not_after.clone());
@@ -168,6 +172,7 @@ impl Metrics {
             catalog_reloads,
             catalog_problems,
             last_reload,
+            not_before,
             not_after,
             tls_reloads,
             tls_last_error,
@@ -189,8 +194,9 @@ impl Metrics {
         self.catalog_reloads.get_or_create(&reloaded.label()).inc();
     }
 
-    /// The certificate in use expires then.
-    pub fn certificate_in_use(&self, not_after: SystemTime) {
+    /// The certificate in use is valid from then until then.
+    pub fn certificate_in_use(&self, not_before: SystemTime, not_after: SystemTime) {
+        self.not_before.set(seconds(not_before));
         self.not_after.set(seconds(not_after));
     }
 
@@ -316,7 +322,8 @@ mod tests {
         metrics.port("review").open(5);
         metrics.catalog_in_use(2, SystemTime::UNIX_EPOCH + Duration::from_secs(7));
         metrics.catalog_reloaded(Reloaded::Error);
-        metrics.certificate_in_use(SystemTime::UNIX_EPOCH + Duration::from_secs(9));
+        let after = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        metrics.certificate_in_use(after(8), after(9));
         metrics.certificate_reloaded(Reloaded::Ok);
         metrics.certificate_trouble(SystemTime::UNIX_EPOCH + Duration::from_secs(11));
         metrics.bundle_mismatch(true);
@@ -340,6 +347,7 @@ mod tests {
             "spark_injector_catalog_reloads_total{result=\"ok\"} 0",
             "spark_injector_catalog_problems 2",
             "spark_injector_catalog_last_reload_timestamp_seconds 7.0",
+            "spark_injector_tls_certificate_not_before_seconds 8.0",
             "spark_injector_tls_certificate_not_after_seconds 9.0",
             "spark_injector_tls_reloads_total{result=\"ok\"} 1",
             "spark_injector_tls_last_error_timestamp_seconds 11.0",
