@@ -223,6 +223,14 @@ fn secrets_in_the_environment_need_callers_that_prove_who_they_are() {
 }
 
 #[test]
+fn a_folder_without_profiles_is_no_quiet_success() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path("empty")).unwrap();
+    let ran = folder.run("validate --from empty", "");
+    assert!(ran.code == 0 && ran.stderr.contains("there is no SparkProfile in --from"), "{}", ran.stderr);
+}
+
+#[test]
 fn files_that_cannot_be_parsed_are_all_named() {
     let folder = Folder::new();
     folder.write("p/a.yaml", "a: 1\nb: [\n");
@@ -383,7 +391,7 @@ fn input_that_is_not_meant_ends_with_2() {
     let folder = Folder::new();
     let elsewhere = POD.replace("\"name\": \"exec-1\"", "\"name\": \"exec-1\", \"namespace\": \"team-b\"");
     for (stdin, message) in [
-        ("", "standard input: holds no object"),
+        ("", "standard input: holds no object; give one with -f FILE, or pipe it in"),
         ("just text", "not a Kubernetes object"),
         ("{\"kind\": ", "standard input: "),
         ("a: [", "standard input: "),
@@ -433,6 +441,9 @@ fn explain_says_what_why_and_what_stays() {
     ] {
         assert!(ran.stdout.contains(part), "{part} is not in\n{}", ran.stdout);
     }
+    let other = POD.replace("\"executor\"}", "\"history\"}");
+    let ran = folder.run("explain --from p --namespace team-a", &other);
+    assert!(ran.stdout.contains("left alone: the pod is no Spark driver or executor"), "{}", ran.stdout);
     let facts = json_of(&folder.run("explain --from p --namespace team-a -o json", POD));
     assert_eq!(facts["objects"][0]["outcome"], "injected");
     let notes = facts["objects"][0]["notes"].as_array().unwrap();

@@ -1,10 +1,12 @@
-//! The examples at the end of each help text.
+//! What stands at the end of each help text: what the flags do not say, and examples. Paragraphs are one line here; they
+//! are wrapped to the terminal's width.
 
 pub(super) const TOP: &str = "\
 Examples:
   spark-injector validate --from profiles/
   spark-injector inject --from profiles/ --namespace team-a -f driver.yaml
-  spark-injector serve --from profiles/ --listen 0.0.0.0:8443 --tls-cert tls.crt --tls-key tls.key
+  spark-injector explain --namespace team-a --pod spark-pi-driver
+  spark-injector check
 
 Exit status:
   0  done
@@ -13,7 +15,7 @@ Exit status:
   3  the webhook would deny the object, or a check failed";
 
 pub(super) const INJECT: &str = "\
-Pods, Lists, streams of documents, StatefulSets, Deployments, ReplicaSets (their pod template) and AdmissionReviews
+Pods, Lists, streams of documents, StatefulSets, Deployments, ReplicaSets (their pod template) and AdmissionReviews \
 (answered with a review) are read; objects of other kinds pass through. Reasons and warnings go to the standard error.
 
 Examples:
@@ -29,8 +31,8 @@ Exit status:
   3  denied: the reason is on the standard error, nothing on the standard output";
 
 pub(super) const EXPLAIN: &str = "\
-Without --from the cluster is asked, with the rights of whoever runs this: SparkProfiles, the namespace, and the sources
-as far as they may be read; what could not be read is named. Ends with 0 also where a pod would be denied: then the text
+Without --from the cluster is asked, with the rights of whoever runs this: SparkProfiles, the namespace, and the sources \
+as far as they may be read; what could not be read is named. Ends with 0 also where a pod would be denied: then the text \
 says so and why.
 
 Examples:
@@ -40,7 +42,7 @@ Examples:
   kubectl get pod spark-pi-driver -o yaml | spark-injector explain --from profiles/ --namespace team-a -o json";
 
 pub(super) const CHECK: &str = "\
-Asks the API server with the rights of whoever runs it; nothing is stored: canary pods are dry runs. A broken link has its
+Asks the API server with the rights of whoever runs it; nothing is stored: canary pods are dry runs. A broken link has its \
 remedy below it; what needs rights that are missing, or cannot be told from here, is marked as not checked.
 
 Examples:
@@ -67,9 +69,9 @@ Examples:
   spark-injector secrets --from profiles/ --namespace team-a -o json";
 
 pub(super) const SERVE: &str = "\
-Profiles, namespaces and sources come from the cluster, as the pod's service account or by --kubeconfig; with --from
-they come from files. Reviews are answered at POST /mutate over TLS; /livez, /readyz and /metrics on the plain port of
---admin. Once both listen (and files are compiled), one line of JSON on the standard output says where. Logs go to
+Profiles, namespaces and sources come from the cluster, as the pod's service account or by --kubeconfig; with --from \
+they come from files. Reviews are answered at POST /mutate and /isolate over TLS; /livez, /readyz and /metrics on the plain port of \
+--admin. Once both listen (and files are compiled), one line of JSON on the standard output says where. Logs go to \
 the standard error. SIGTERM drains, a second one ends at once.
 
 Examples:

@@ -173,7 +173,10 @@ pub(super) fn phrase(record: &Record) -> String {
         Outcome::Injected => format!("injected{by}"),
         Outcome::Isolated => format!("isolated: held to the nodes of its namespace{by}"),
         Outcome::Unchanged => format!("nothing to do: everything is there already{by}"),
-        Outcome::Skipped => format!("left alone: {}{by}", reason.replace('_', " ")),
+        Outcome::Skipped => {
+            let why = if message.is_empty() { &reason.replace('_', " ") } else { message };
+            format!("left alone: {why}{by}")
+        }
         Outcome::Audited => {
             let message = if message.is_empty() { "would have been injected" } else { message };
             format!("left alone, the profile is in mode Audit: {message}{by}")

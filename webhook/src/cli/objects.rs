@@ -1,12 +1,13 @@
 //! Objects as users have them: what in a document is a pod, a pod template or a review, and what passes through.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, IsTerminal as _, Read as _};
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use super::exit::Failure;
+use super::output;
 use crate::sources::document::{self, Format, TEXT_LIMIT};
 
 /// Something to judge inside a document.
@@ -42,12 +43,16 @@ pub(super) struct Contents {
 
 /// Reads the documents of a file, or of the standard input for `-`.
 pub(super) fn read(file: &Path) -> Result<Vec<Value>, Failure> {
-    let shown = if file == Path::new("-") { "standard input".to_owned() } else { file.display().to_string() };
+    let is_stdin = file == Path::new("-");
+    let shown = if is_stdin { "standard input".to_owned() } else { file.display().to_string() };
     let unusable = |message: String| Failure::Unusable(format!("{shown}: {message}"));
     let mut text = Vec::new();
     // One byte more than the limit, so that the parser refuses what is larger.
     let limit = TEXT_LIMIT as u64 + 1;
-    let read = if file == Path::new("-") {
+    if is_stdin && io::stdin().is_terminal() {
+        output::note("reading objects from the terminal until Ctrl-D; -f FILE reads a file");
+    }
+    let read = if is_stdin {
         io::stdin().lock().take(limit).read_to_end(&mut text)
     } else {
         File::open(file).and_then(|file| file.take(limit).read_to_end(&mut text))
@@ -61,7 +66,8 @@ pub(super) fn read(file: &Path) -> Result<Vec<Value>, Failure> {
     }
     .map_err(unusable)?;
     if documents.is_empty() {
-        return Err(unusable("holds no object".to_owned()));
+        let hint = if is_stdin { "; give one with -f FILE, or pipe it in" } else { "" };
+        return Err(unusable(format!("holds no object{hint}")));
     }
     Ok(documents)
 }

@@ -14,6 +14,9 @@ pub(super) fn run(args: ValidateArgs) -> Result<(), Failure> {
     for warning in compiled.catalog.warnings() {
         output::note(&format!("warning: {warning}"));
     }
+    if compiled.load.snapshot.profiles.is_empty() {
+        output::note("warning: there is no SparkProfile in --from: nothing would be injected");
+    }
     let mut problems: Vec<String> = compiled.problems().map(ToString::to_string).collect();
     problems.sort();
     problems.dedup();

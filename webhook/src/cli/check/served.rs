@@ -118,6 +118,14 @@ pub(super) fn namespace(served: &Served, namespace: &str) -> Finding {
             "correct --namespace, or create it",
         );
     };
+    if served.is_excluded(namespace) {
+        return Finding::failed(
+            CHECK,
+            namespace,
+            "never injected, whatever its labels: the cluster or the injector itself depends on its pods",
+            "let Spark run in another namespace",
+        );
+    }
     if !entry.opted_in && !entry.isolated {
         return Finding::failed(
             CHECK,
@@ -268,6 +276,14 @@ mod tests {
         let mut late = good;
         late["metadata"]["generation"] = 3.into();
         assert!(profile(&late)[0].detail.contains("not been seen"));
+    }
+
+    #[test]
+    fn nobody_is_told_to_label_what_is_never_injected() {
+        let namespaces = ["kube-system", "team-a"].map(|name| json!({"metadata": {"name": name}}));
+        let served = Served::new(Vec::new(), &namespaces, &Settings::default());
+        assert!(namespace(&served, "kube-system").detail.contains("never injected"));
+        assert!(namespace(&served, "team-a").remedy.contains("kubectl label namespace team-a"));
     }
 
     #[test]
