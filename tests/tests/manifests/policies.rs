@@ -153,6 +153,8 @@ fn the_switches_of_a_namespace_are_for_the_owners_of_profiles() {
         json!({"labels": {"spark-injector.io/inject": "enabled"}}),
         json!({"labels": {"spark-injector.io/isolate": "enabled"}}),
         json!({"labels": {"spark-injector.io/backstop": "disabled"}}),
+        // What the selector of a profile may ask for.
+        json!({"labels": {"spark-injector.io/team": "enabled"}}),
         json!({"annotations": {"scheduler.alpha.kubernetes.io/node-selector": "pool=b"}}),
     ];
     for (index, metadata) in switches.iter().enumerate() {
