@@ -7,6 +7,7 @@
 //! | [`workload`] | that roll-outs, drains and faults leave replicas that serve |
 //! | [`rights`] | what the injector's account may do, and what it cannot even see by an error message |
 //! | [`policies`], [`placement`] | who is refused by the policies, with which sentence |
+//! | [`operated`] | that nothing of ours takes back what people do to an installation |
 //! | [`install`] | that everything can be applied, again and again |
 //! | [`scheduled`] | the check as a `CronJob`: an installation that holds, and each link broken |
 //! | [`alerts`] | that alerts ask for metrics which somebody has |
@@ -24,10 +25,12 @@
 mod alerts;
 mod images;
 mod install;
+mod operated;
 mod placement;
 mod policies;
 mod rights;
 mod scheduled;
+mod site;
 mod webhook;
 mod workload;
 mod world;

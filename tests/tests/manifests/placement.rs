@@ -103,6 +103,26 @@ fn an_isolated_namespace_keeps_every_pod_on_its_nodes() {
     assert_eq!(api.dry_run(&pod(&other, &none, &none, &none)).status, 201);
 }
 
+/// What creation decides stays decided: the API server itself lets nobody loosen the selector or choose another node.
+#[test]
+fn a_pod_that_exists_cannot_be_let_loose() {
+    let api = cluster().admin();
+    let name = namespace(api, &Namespace::new("isolated-later").isolated().node_selector("pool=a"));
+    let created = pod(&name, &json!({"app": "a"}), &json!({}), &json!({"nodeSelector": {"pool": "a"}}));
+    eventually(|| api.create(&created), 201);
+    let path = acceptance::client::object_path(&created);
+    for change in [
+        json!({"nodeSelector": {"pool": null}}),
+        json!({"nodeSelector": {"pool": "b"}}),
+        json!({"nodeName": "n1"}),
+        json!({"schedulerName": "other"}),
+        json!({"affinity": {"nodeAffinity": {}}}),
+    ] {
+        let reply = api.patch(&path, "application/merge-patch+json", &json!({"spec": change}));
+        assert_eq!(reply.status, 422, "{change}: {}", reply.text);
+    }
+}
+
 /// Pods of a workload are created by a controller in kube-system: its account is refused as well, and says why.
 #[test]
 fn workloads_are_no_way_around() {

@@ -7,32 +7,31 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use acceptance::client::{Api, Namespace, secret};
-use acceptance::cluster::{Cluster, ClusterOptions};
-use acceptance::installed::{CONFIGURATION, Installed};
+use acceptance::client::{Api, Namespace};
+use acceptance::cluster::Cluster;
+use acceptance::installed::CONFIGURATION;
 use acceptance::manifests::{OWN, folder, object, rendered};
 use acceptance::process::{self, Finished, wait_until};
-use acceptance::webhook::Webhook;
 use acceptance::{kubelet, places};
 use base64::Engine as _;
 use serde_json::{Value, json};
 
 use crate::rights::rules;
+use crate::site::{Site, TEAM, endpoints, profile};
 use crate::world::refused;
 
 const NAME: &str = "spark-injector-check";
-const TEAM: &str = "team-a";
 const JSON_PATCH: &str = "application/json-patch+json";
 const WITHIN: Duration = Duration::from_secs(60);
 
-fn check() -> &'static [Value] {
+fn manifests() -> &'static [Value] {
     static CHECK: OnceLock<Vec<Value>> = OnceLock::new();
     CHECK.get_or_init(|| rendered(&folder("check")))
 }
 
 #[test]
 fn one_runs_at_a_time_and_its_failures_stay_to_be_seen() {
-    let spec = &object(check(), "CronJob", NAME)["spec"];
+    let spec = &object(manifests(), "CronJob", NAME)["spec"];
     assert_eq!(spec["concurrencyPolicy"], "Forbid");
     for limit in ["successfulJobsHistoryLimit", "failedJobsHistoryLimit"] {
         assert!(spec[limit].as_u64() >= Some(1), "{limit}");
@@ -50,7 +49,7 @@ fn one_runs_at_a_time_and_its_failures_stay_to_be_seen() {
     // The webhook's Service and its other policies are not about this pod.
     let labels = &job["template"]["metadata"]["labels"];
     assert_eq!(labels["app.kubernetes.io/component"], "check");
-    let selector = &object(check(), "NetworkPolicy", NAME)["spec"]["podSelector"]["matchLabels"];
+    let selector = &object(manifests(), "NetworkPolicy", NAME)["spec"]["podSelector"]["matchLabels"];
     for (key, value) in selector.as_object().expect("labels") {
         assert_eq!(&labels[key], value);
     }
@@ -66,58 +65,37 @@ fn its_account_reads_what_is_checked_and_no_more() {
         "/pods: create",
         "authorization.k8s.io/subjectaccessreviews: create",
     ];
-    assert_eq!(rules(object(check(), "ClusterRole", NAME)), cluster_wide);
+    assert_eq!(rules(object(manifests(), "ClusterRole", NAME)), cluster_wide);
     let own = ["/services: get", "discovery.k8s.io/endpointslices: list"];
-    assert_eq!(rules(object(check(), "Role", NAME)), own);
+    assert_eq!(rules(object(manifests(), "Role", NAME)), own);
 }
 
-/// An installation with two replicas, a team that is injected and isolated, and the check beside it.
-struct Site {
-    // Before the cluster that it talks to.
-    replicas: Vec<Webhook>,
-    installed: Installed,
+/// The check beside an installation.
+struct Check {
+    site: Site,
     pod: Value,
     kubeconfig: PathBuf,
-    cluster: Cluster,
 }
 
-impl Site {
+impl Check {
     fn start() -> Self {
-        let options = ClusterOptions { controller_manager: true, ..ClusterOptions::default() };
-        let cluster = Cluster::start_with(&options);
-        nothing_is_installed(&cluster);
-        let installed = Installed::on(&cluster, &folder("guarded"));
-        let api = installed.api.clone();
-        cluster.apply(&folder("check"));
-        for object in [
-            Namespace::new(TEAM).opted_in().isolated().node_selector("pool=a").object(),
-            Namespace::new("team-b").object(),
-            secret(OWN, "keytab", &[("etl.keytab", b"k")]),
-        ] {
-            api.create(&object).expect(201);
-        }
-        api.ensure_service_account(TEAM, "default");
-        api.create(&profile()).expect(201);
-        api.create(&endpoints()).expect(201);
-        let replicas: Vec<Webhook> = (0..2).map(|_| installed.run(&installed.pod(), &[])).collect();
-        for replica in &replicas {
-            replica.join(&installed.balancer);
-        }
-
+        let site = Site::start(nothing_is_installed);
+        site.cluster.apply(&folder("check"));
+        site.api().create(&Namespace::new("team-b").object()).expect(201);
         let job = ["create", "job", "--from=cronjob/spark-injector-check", "now"];
-        let output = cluster.kubectl(&[&["-n", OWN][..], &job].concat());
+        let output = site.cluster.kubectl(&[&["-n", OWN][..], &job].concat());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let pod = wait_until(WITHIN, || {
-            let pods = api.list("v1", "Pod", Some(OWN));
+            let pods = site.api().list("v1", "Pod", Some(OWN));
             pods.into_iter().find(|pod| pod["spec"]["serviceAccountName"] == NAME)
         });
-        let pod = pod.unwrap_or_else(|| panic!("no pod: {:?}", api.list("v1", "Event", Some(OWN))));
-        let kubeconfig = cluster.service_account_kubeconfig(OWN, NAME);
-        Self { replicas, installed, pod, kubeconfig, cluster }
+        let pod = pod.unwrap_or_else(|| panic!("no pod: {:?}", site.api().list("v1", "Event", Some(OWN))));
+        let kubeconfig = site.cluster.service_account_kubeconfig(OWN, NAME);
+        Self { site, pod, kubeconfig }
     }
 
     fn api(&self) -> &Api {
-        &self.installed.api
+        self.site.api()
     }
 
     /// The container of the CronJob's pod, with further arguments.
@@ -144,8 +122,7 @@ impl Site {
             last = Some(finished.clone());
             good.then_some(finished)
         });
-        let logs = || self.replicas.iter().flat_map(Webhook::log).collect::<Vec<_>>().join("\n");
-        held.unwrap_or_else(|| panic!("{last:#?}\n{}", logs()))
+        held.unwrap_or_else(|| panic!("{last:#?}\n{}", self.site.logs()))
     }
 
     /// Asserts that a link is found broken, with this detail, the remedy below it, and exit status 3.
@@ -176,39 +153,22 @@ fn nothing_is_installed(cluster: &Cluster) {
     assert!(finished.stdout.ends_with("1 failed, 0 not checked\n"), "{finished:?}");
 }
 
-fn profile() -> Value {
-    json!({"apiVersion": "spark-injector.io/v1alpha1", "kind": "SparkProfile", "metadata": {"name": TEAM},
-           "spec": {"namespaces": {"names": [TEAM]}, "nodeSelector": {"scope": "AllPods", "default": {"pool": "b"}},
-                    "executorRole": {"name": "IS_EXECUTOR", "value": "yes"},
-                    "files": [{"mountPath": "/etc/keytab", "secret": {"name": "keytab"}}]}})
-}
-
-/// What a controller would say of replicas on nodes.
-fn endpoints() -> Value {
-    let metadata = json!({"name": "spark-injector-0", "namespace": OWN,
-                          "labels": {"kubernetes.io/service-name": OWN}});
-    let endpoint = |address: &str| json!({"addresses": [address], "conditions": {"ready": true}});
-    json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": metadata,
-           "addressType": "IPv4", "endpoints": [endpoint("10.0.0.1"), endpoint("10.0.0.2")],
-           "ports": [{"name": "review", "port": 8443}]})
-}
-
 #[test]
 fn it_proves_the_chain_and_names_each_broken_link() {
-    let site = Site::start();
-    let api = site.api().clone();
-    let said = site.holds();
+    let check = Check::start();
+    let api = check.api().clone();
+    let said = check.holds();
     assert!(said.stdout.contains(" passed, 0 failed"), "{said:?}");
 
     // Everything was looked at. Its own look at the certificate needs a network that leads to Services.
-    let finished = site.check(&["-o", "json"]);
+    let finished = check.check(&["-o", "json"]);
     let report: Value = serde_json::from_str(&finished.stdout).expect("a report");
     assert_eq!(
         (&report["good"], &report["failed"], &report["skipped"]),
         (&json!(true), &json!(0), &json!(1))
     );
     let mut command = Command::new(places::spark_injector());
-    command.arg("check").args(["--kubeconfig", site.kubeconfig.to_str().expect("UTF-8"), "-o", "json"]);
+    command.arg("check").args(["--kubeconfig", check.kubeconfig.to_str().expect("UTF-8"), "-o", "json"]);
     let finished = process::run(command, b"", WITHIN);
     let report: Value = serde_json::from_str(&finished.stdout).expect("a report");
     let findings = report["findings"].as_array().expect("findings");
@@ -237,22 +197,22 @@ fn it_proves_the_chain_and_names_each_broken_link() {
     let others: Vec<&Value> = others.map(|finding| &finding["check"]).collect();
     assert_eq!(others, ["certificate"], "{findings:#?}");
 
-    nothing_is_stored(&site);
-    in_a_pod(&site);
+    nothing_is_stored(&check);
+    in_a_pod(&check);
 
     // Nobody serves the team.
     api.delete(&profile());
-    site.broken(&[], "namespace team-a", "no SparkProfile serves it", "name it in spec.namespaces");
+    check.broken(&[], "namespace team-a", "no SparkProfile serves it", "name it in spec.namespaces");
     api.create(&profile()).expect(201);
-    site.holds();
+    check.holds();
 
     // A namespace that was forgotten.
     let label = "kubectl label namespace team-b spark-injector.io/inject=enabled";
-    site.broken(&["--namespace", "team-b"], "namespace team-b", "neither opted in nor isolated", label);
+    check.broken(&["--namespace", "team-b"], "namespace team-b", "neither opted in nor isolated", label);
 
     // No replica is ready.
     api.delete(&endpoints());
-    site.broken(&[], "service spark-injector/spark-injector", "no ready replica", "kubectl describe pods");
+    check.broken(&[], "service spark-injector/spark-injector", "no ready replica", "kubectl describe pods");
     api.create(&endpoints()).expect(201);
 
     // The injector may not mend its bundle, and somebody has written another one.
@@ -267,7 +227,7 @@ fn it_proves_the_chain_and_names_each_broken_link() {
     let rules = |rules: &Value| json!([{"op": "replace", "path": "/rules", "value": rules}]);
     api.patch(role, JSON_PATCH, &rules(&less)).expect(200);
     let may_not = "may not patch mutatingwebhookconfigurations";
-    site.broken(&[], "injector permissions", may_not, "apply the RBAC manifests");
+    check.broken(&[], "injector permissions", may_not, "apply the RBAC manifests");
     let stranger = acceptance::Authority::new("stranger");
     let bundle = base64::engine::general_purpose::STANDARD.encode(stranger.certificate());
     let wrong: Vec<Value> = (0..2)
@@ -278,7 +238,7 @@ fn it_proves_the_chain_and_names_each_broken_link() {
     api.patch(CONFIGURATION, JSON_PATCH, &wrong.into()).expect(200);
     // A replica that nobody believes is not ready, and the Service leads nowhere.
     for canary in ["driver", "executor", "pod"] {
-        site.broken(
+        check.broken(
             &[],
             &format!("canary {canary} team-a"),
             "the injector",
@@ -291,15 +251,15 @@ fn it_proves_the_chain_and_names_each_broken_link() {
     api.patch(CONFIGURATION, JSON_PATCH, &none.into()).expect(200);
     for entry in ["pods", "isolation"] {
         let link = format!("ca bundle {entry}.spark-injector.io");
-        site.broken(&[], &link, "empty", "with --tls self the injector writes it: look into its log");
+        check.broken(&[], &link, "empty", "with --tls self the injector writes it: look into its log");
     }
     api.patch(role, JSON_PATCH, &rules(&shipped)).expect(200);
-    site.holds();
+    check.holds();
 }
 
 /// Whoever has the token can ask for pods, and get none.
-fn nothing_is_stored(site: &Site) {
-    let account = site.cluster.service_account(OWN, NAME);
+fn nothing_is_stored(check: &Check) {
+    let account = check.site.cluster.service_account(OWN, NAME);
     let pod = |namespace: &str| {
         json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": namespace},
                "spec": {"containers": [{"name": "c", "image": "i"}]}})
@@ -318,12 +278,12 @@ fn nothing_is_stored(site: &Site) {
     ] {
         assert_eq!(account.get(path).status, 403, "{path}");
     }
-    let everywhere = site.api().list("v1", "Pod", None);
+    let everywhere = check.api().list("v1", "Pod", None);
     assert!(everywhere.iter().all(|pod| pod["metadata"]["namespace"] == OWN), "{everywhere:#?}");
 }
 
 /// The files of a service account stand at a fixed path, for which it takes a mount namespace.
-fn in_a_pod(site: &Site) {
+fn in_a_pod(check: &Check) {
     const SCRIPT: &str = r#"
         mount -t tmpfs none /run
         mkdir -p /run/secrets/kubernetes.io/serviceaccount
@@ -331,10 +291,11 @@ fn in_a_pod(site: &Site) {
         shift
         exec "$@""#;
     let files = tempfile::tempdir().expect("a folder");
-    std::fs::copy(site.cluster.directory().join("ca.crt"), files.path().join("ca.crt")).expect("a file");
-    std::fs::write(files.path().join("token"), site.api().token(OWN, NAME)).expect("a file");
+    std::fs::copy(check.site.cluster.directory().join("ca.crt"), files.path().join("ca.crt"))
+        .expect("a file");
+    std::fs::write(files.path().join("token"), check.api().token(OWN, NAME)).expect("a file");
     std::fs::write(files.path().join("namespace"), OWN).expect("a file");
-    let url = site.cluster.url();
+    let url = check.site.cluster.url();
     let port = url.rsplit(':').next().expect("a port");
     for flags in [&["--mount"][..], &["--user", "--map-root-user", "--mount"]] {
         let unshared = |script: &str, program: &Path| {
@@ -346,7 +307,7 @@ fn in_a_pod(site: &Site) {
         };
         let probe = unshared("mount -t tmpfs none /run", Path::new("true")).output();
         if probe.is_ok_and(|probe| probe.status.success()) {
-            let finished = site.run(unshared(SCRIPT, &places::spark_injector()), &[]);
+            let finished = check.run(unshared(SCRIPT, &places::spark_injector()), &[]);
             assert_eq!(finished.status, 0, "{finished:?}");
             return;
         }

@@ -1,8 +1,16 @@
 //! That roll-outs, drains and faults leave replicas that serve.
 
+use std::time::Duration;
+
+use acceptance::client::object_path;
 use acceptance::manifests::{OWN, base, object};
+use acceptance::process::wait_until;
 use acceptance::{cli, manifests};
 use serde_json::{Value, json};
+
+use crate::world::cluster;
+
+const WITHIN: Duration = Duration::from_secs(60);
 
 fn pod() -> &'static Value {
     &object(base(), "Deployment", OWN)["spec"]["template"]
@@ -75,6 +83,68 @@ fn probes_ask_the_admin_port_and_liveness_asks_for_nothing_but_life() {
     {
         assert_eq!(container()[probe]["httpGet"], json!({"path": path, "port": "admin"}), "{probe}");
     }
+}
+
+/// The budget counts what is ready, and a drain asks it for every pod.
+#[test]
+fn a_drain_takes_one_replica_at_a_time_and_what_is_not_ready_at_once() {
+    let api = cluster().admin();
+    let replicas = || {
+        let pods = api.list("v1", "Pod", Some(OWN));
+        let stay = pods.into_iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
+        // Items of a list do not say what they are.
+        let typed = stay.map(|mut pod| {
+            (pod["apiVersion"], pod["kind"]) = ("v1".into(), "Pod".into());
+            pod
+        });
+        typed.collect::<Vec<_>>()
+    };
+    let two = wait_until(WITHIN, || Some(replicas()).filter(|pods| pods.len() == 2));
+    let two = two.expect("two replicas");
+    // As a kubelet would say it.
+    let ready = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
+    for pod in &two {
+        let path = format!("{}/status", object_path(pod));
+        api.patch(&path, "application/strategic-merge-patch+json", &ready).expect(200);
+    }
+    let budget = object(base(), "PodDisruptionBudget", OWN);
+    let counted =
+        wait_until(WITHIN, || (api.read(budget).body["status"]["disruptionsAllowed"] == 1).then_some(()));
+    assert!(counted.is_some(), "{}", api.read(budget).text);
+    let evict = |pod: &Value| {
+        let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction",
+                              "metadata": {"name": pod["metadata"]["name"], "namespace": OWN}});
+        api.post(&format!("{}/eviction", object_path(pod)), &eviction)
+    };
+    evict(&two[0]).expect(201);
+    let second = evict(&two[1]);
+    assert_eq!(second.status, 429, "{}", second.text);
+    // The one that is made for the first is not ready yet, and holds nobody up.
+    let next = wait_until(WITHIN, || {
+        replicas()
+            .into_iter()
+            .find(|pod| two.iter().all(|old| old["metadata"]["uid"] != pod["metadata"]["uid"]))
+    });
+    evict(&next.expect("another replica")).expect(201);
+    assert_eq!(api.read(&two[1]).expect(200)["status"]["phase"], "Running");
+}
+
+#[test]
+fn the_network_is_open_for_what_is_asked_and_no_more() {
+    let spec = &object(base(), "NetworkPolicy", OWN)["spec"];
+    assert_eq!(spec["policyTypes"], json!(["Ingress", "Egress"]));
+    // The API server is no pod, so the review port has no `from`; metrics are for pods.
+    let ingress = json!([
+        {"ports": [{"port": "review"}]},
+        {"from": [{"namespaceSelector": {}}], "ports": [{"port": "admin"}]},
+    ]);
+    assert_eq!(spec["ingress"], ingress);
+    let dns = json!([{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}]);
+    let egress = json!([
+        {"ports": [{"port": 443}, {"port": 6443}]},
+        {"to": dns, "ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]},
+    ]);
+    assert_eq!(spec["egress"], egress);
 }
 
 #[test]
