@@ -15,6 +15,7 @@
 //! | [`reload`], [`down`] | profiles that change while serving, a webhook that does not answer |
 //! | [`certificates`] | that no caller ever meets a certificate that it does not trust |
 //! | [`cluster`] | the webhook fed by the API server itself, as the shipped service account |
+//! | [`quiet`] | that nothing of what travels is told to anybody else |
 //! | [`definition`] | what the CustomResourceDefinition accepts, keeps and refuses |
 //! | [`lease`] | which replica may write |
 //! | [`files`], [`hostile`] | that `init-sync` restores every file from the stored pod, or none |
@@ -42,6 +43,7 @@ mod isolation;
 mod lease;
 mod others;
 mod pods;
+mod quiet;
 mod reload;
 mod scheduling;
 mod untouched;
