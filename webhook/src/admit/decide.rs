@@ -1,9 +1,10 @@
 //! Inject, skip or deny: the decision on one request, from the request and the catalog alone.
 
 use super::plan::{Isolation, NodeSelector, Plan};
-use super::pod::{Container, Pod};
+use super::pod::Pod;
 use super::reinvoked::{self, Stranger};
 use super::review::Request;
+use super::spark_container::find_spark_container;
 use crate::api::names::{
     EXCLUDED_NAMESPACES, INJECT_DISABLED, INJECT_LABEL, ISOLATE_LABEL, MIRROR_ANNOTATION, SPARK_ROLE_LABEL,
     STATUS_ANNOTATION, VARIANT_LABEL,
@@ -212,6 +213,77 @@ fn decided<'c>(by: impl FnOnce(&mut Decision<'c>) -> Result<Step<'c>, Denial>) -
     decision
 }
 
+/// Whether [`decide`] looks at the spec of a pod.
+pub(super) fn needs_spec(catalog: &Catalog, request: &Request<'_>, pod: &Pod<'_>) -> bool {
+    // What was given to a pod before is judged by its init containers, also where it opted out.
+    let opted_out = opts_out(pod) && pod.annotation(STATUS_ANNOTATION).is_none();
+    !opted_out && injectable(catalog, request, pod).is_ok()
+}
+
+/// Whether [`decide_isolation`] looks at the spec of a pod.
+pub(super) fn isolation_needs_spec(catalog: &Catalog, request: &Request<'_>, pod: &Pod<'_>) -> bool {
+    isolatable(catalog, request, pod).is_ok()
+}
+
+/// Namespace and role of a pod that is to be injected, as far as can be told without its spec; else what to do instead.
+fn injectable<'c>(
+    catalog: &'c Catalog,
+    request: &Request<'_>,
+    pod: &Pod<'_>,
+) -> Result<(NamespaceEntry<'c>, Role), Step<'static>> {
+    if !creates_pod(request) {
+        return Err(Step::Skip(Skip::NotAPodCreation));
+    }
+    let role = role_of(pod).ok_or(Step::Skip(Skip::NotSpark))?;
+    let entry = reachable(catalog, request, pod)?;
+    if !entry.opted_in {
+        return Err(Step::Skip(Skip::NamespaceNotOptedIn));
+    }
+    if entry.mode == Mode::Off {
+        return Err(Step::Skip(Skip::ModeOff));
+    }
+    Ok((entry, role))
+}
+
+/// Namespace of a pod that is to be held to its nodes, in the manner of [`injectable`].
+fn isolatable<'c>(
+    catalog: &'c Catalog,
+    request: &Request<'_>,
+    pod: &Pod<'_>,
+) -> Result<NamespaceEntry<'c>, Step<'static>> {
+    if !creates_pod(request) {
+        return Err(Step::Skip(Skip::NotAPodCreation));
+    }
+    let entry = reachable(catalog, request, pod)?;
+    if !entry.isolated {
+        return Err(Step::Skip(Skip::NamespaceNotIsolated));
+    }
+    if entry.mode == Mode::Off {
+        return Err(Step::Skip(Skip::ModeOff));
+    }
+    Ok(entry)
+}
+
+/// The namespace of a pod that can be changed.
+fn reachable<'c>(
+    catalog: &'c Catalog,
+    request: &Request<'_>,
+    pod: &Pod<'_>,
+) -> Result<NamespaceEntry<'c>, Step<'static>> {
+    let namespace = request.namespace.as_deref().unwrap_or_default();
+    if EXCLUDED_NAMESPACES.contains(&namespace) || namespace == catalog.own_namespace() {
+        return Err(Step::Skip(Skip::ExcludedNamespace));
+    }
+    // No kubelet runs a pod because the API server has a mirror of it: forging one gains nothing.
+    if pod.annotation(MIRROR_ANNOTATION).is_some() {
+        return Err(Step::Skip(Skip::MirrorPod));
+    }
+    if pod.metadata.as_ref().is_some_and(|metadata| metadata.deletion_timestamp.is_some()) {
+        return Err(Step::Skip(Skip::Terminating));
+    }
+    catalog.namespace(namespace).ok_or(Step::Wait)
+}
+
 fn decide_step<'c>(
     catalog: &'c Catalog,
     request: &Request<'_>,
@@ -220,33 +292,18 @@ fn decide_step<'c>(
     let Some(pod) = request.object.as_ref().filter(|_| creates_pod(request)) else {
         return Ok(Step::Skip(Skip::NotAPodCreation));
     };
-    let Some(role) = pod.label(SPARK_ROLE_LABEL).and_then(Role::from_label) else {
-        return Ok(Step::Skip(Skip::NotSpark));
+    decision.role = role_of(pod);
+    let (entry, role) = match injectable(catalog, request, pod) {
+        Ok(found) => found,
+        Err(instead) => return Ok(instead),
     };
-    decision.role = Some(role);
-    let namespace = request.namespace.as_deref().unwrap_or_default();
-    if is_excluded(catalog, namespace) {
-        return Ok(Step::Skip(Skip::ExcludedNamespace));
-    }
-    if let Some(skip) = unchangeable(pod) {
-        return Ok(Step::Skip(skip));
-    }
-    let Some(entry) = catalog.namespace(namespace) else {
-        return Ok(Step::Wait);
-    };
-    if !entry.opted_in {
-        return Ok(Step::Skip(Skip::NamespaceNotOptedIn));
-    }
     decision.audit = entry.mode == Mode::Audit;
-    if entry.mode == Mode::Off {
-        return Ok(Step::Skip(Skip::ModeOff));
+    // Not asked of a pod that opted out: its spec has not been read.
+    if !opts_out(pod) && is_for_windows(pod) {
+        return Ok(Step::Skip(Skip::Windows));
     }
     decision.remember(entry, injection_under, pod);
-    let profile = match entry.service {
-        Service::Profile(profile) => profile,
-        Service::Broken { profile, problem } => return Err(broken(namespace, profile, problem)),
-        Service::None => return Err(unclaimed(namespace, INJECT_LABEL)),
-    };
+    let profile = serving(&entry, request, INJECT_LABEL)?;
     let (first, others) = reinvoked::revisions(&entry, profile, pod, role);
     decision.profile = Some(first);
     if let Some(reinvoked) = &mut decision.reinvoked {
@@ -271,7 +328,7 @@ fn injection<'c>(
     pod: &Pod<'_>,
     role: Role,
 ) -> Result<Step<'c>, Denial> {
-    if pod.label(INJECT_LABEL) == Some(INJECT_DISABLED) {
+    if opts_out(pod) {
         return opt_out(profile);
     }
     let plan = profile
@@ -289,32 +346,15 @@ fn isolation_step<'c>(
     let Some(pod) = request.object.as_ref().filter(|_| creates_pod(request)) else {
         return Ok(Step::Skip(Skip::NotAPodCreation));
     };
-    decision.role = pod.label(SPARK_ROLE_LABEL).and_then(Role::from_label);
-    let namespace = request.namespace.as_deref().unwrap_or_default();
-    if is_excluded(catalog, namespace) {
-        return Ok(Step::Skip(Skip::ExcludedNamespace));
-    }
-    // No kubelet runs a pod because the API server has a mirror of it: forging one gains nothing.
-    if let Some(skip) = unchangeable(pod).filter(|skip| *skip != Skip::Windows) {
-        return Ok(Step::Skip(skip));
-    }
-    let Some(entry) = catalog.namespace(namespace) else {
-        return Ok(Step::Wait);
+    decision.role = role_of(pod);
+    let entry = match isolatable(catalog, request, pod) {
+        Ok(entry) => entry,
+        Err(instead) => return Ok(instead),
     };
-    if !entry.isolated {
-        return Ok(Step::Skip(Skip::NamespaceNotIsolated));
-    }
     decision.audit = entry.mode == Mode::Audit;
-    if entry.mode == Mode::Off {
-        return Ok(Step::Skip(Skip::ModeOff));
-    }
     decision.remember(entry, isolation_under, pod);
     // Whoever isolates a namespace wants no pod elsewhere, least of all while nobody can say where it belongs.
-    let profile = match entry.service {
-        Service::Profile(profile) => profile,
-        Service::Broken { profile, problem } => return Err(broken(namespace, profile, problem)),
-        Service::None => return Err(unclaimed(namespace, ISOLATE_LABEL)),
-    };
+    let profile = serving(&entry, request, ISOLATE_LABEL)?;
     decision.profile = Some(profile);
     if let Some(reinvoked) = &mut decision.reinvoked {
         reinvoked.others = reinvoked::isolators(&entry, pod, decision.role);
@@ -335,8 +375,26 @@ fn isolation_under<'c>(
     Step::Isolate { isolation, selector: entry.selector_under(profile), sign }
 }
 
-fn is_excluded(catalog: &Catalog, namespace: &str) -> bool {
-    EXCLUDED_NAMESPACES.contains(&namespace) || namespace == catalog.own_namespace()
+/// The profile that serves a namespace with this label.
+fn serving<'c>(
+    entry: &NamespaceEntry<'c>,
+    request: &Request<'_>,
+    label: &str,
+) -> Result<&'c CompiledProfile, Denial> {
+    let namespace = request.namespace.as_deref().unwrap_or_default();
+    match entry.service {
+        Service::Profile(profile) => Ok(profile),
+        Service::Broken { profile, problem } => Err(broken(namespace, profile, problem)),
+        Service::None => Err(unclaimed(namespace, label)),
+    }
+}
+
+fn role_of(pod: &Pod<'_>) -> Option<Role> {
+    pod.label(SPARK_ROLE_LABEL).and_then(Role::from_label)
+}
+
+fn opts_out(pod: &Pod<'_>) -> bool {
+    pod.label(INJECT_LABEL) == Some(INJECT_DISABLED)
 }
 
 fn creates_pod(request: &Request<'_>) -> bool {
@@ -353,15 +411,9 @@ fn creates_pod(request: &Request<'_>) -> bool {
     is_pods && is_pod && no_sub_resource && request.operation.as_deref() == Some("CREATE")
 }
 
-fn unchangeable(pod: &Pod<'_>) -> Option<Skip> {
-    if pod.annotation(MIRROR_ANNOTATION).is_some() {
-        return Some(Skip::MirrorPod);
-    }
-    if pod.metadata().is_some_and(|metadata| metadata.deletion_timestamp.is_some()) {
-        return Some(Skip::Terminating);
-    }
-    let os = pod.spec().and_then(|spec| spec.os.as_ref()).and_then(|os| os.name.as_deref());
-    (os == Some("windows")).then_some(Skip::Windows)
+fn is_for_windows(pod: &Pod<'_>) -> bool {
+    let os = pod.spec.as_ref().and_then(|spec| spec.os.as_ref());
+    os.and_then(|os| os.name.as_deref()) == Some("windows")
 }
 
 fn opt_out<'c>(profile: &CompiledProfile) -> Result<Step<'c>, Denial> {
@@ -409,73 +461,4 @@ fn unknown_variant(profile: &CompiledProfile, pod: &Pod<'_>, names: &[&str]) -> 
             profile.name
         ),
     )
-}
-
-/// First arguments by which the entry point of Spark's images tells a role; 2.4 has its own for Python and R.
-fn is_role_argument(role: Role, argument: &str) -> bool {
-    match role {
-        Role::Driver => matches!(argument, "driver" | "driver-py" | "driver-r"),
-        Role::Executor => argument == "executor",
-    }
-}
-
-/// Names that Spark gives its container where no pod template names one; the last is 2.4's.
-fn is_role_name(role: Role, name: &str) -> bool {
-    match role {
-        Role::Driver => name == "spark-kubernetes-driver",
-        Role::Executor => matches!(name, "spark-kubernetes-executor" | "executor"),
-    }
-}
-
-/// The Spark container. Never "the first one": with a pod template Spark appends its own last.
-fn find_spark_container(pod: &Pod<'_>, plan: &Plan) -> Result<usize, Denial> {
-    let role = plan.role;
-    let containers = pod.spec().and_then(|spec| spec.containers.as_deref()).unwrap_or_default();
-    let by_argument = |container: &Container<'_>| {
-        let first = container.args.as_deref().and_then(<[_]>::first);
-        first.is_some_and(|argument| is_role_argument(role, argument))
-    };
-    let by_name =
-        |container: &Container<'_>| container.name.as_deref().is_some_and(|name| is_role_name(role, name));
-    let candidates = indexes(containers, by_argument);
-    match candidates.as_slice() {
-        [index] => return Ok(*index),
-        [] => {}
-        [..] => {
-            let named: Vec<usize> =
-                candidates.into_iter().filter(|index| containers.get(*index).is_some_and(by_name)).collect();
-            return only(&named, containers, role);
-        }
-    }
-    match indexes(containers, by_name).as_slice() {
-        [index] => Ok(*index),
-        // The only one, but for the sidecars that we have added ourselves.
-        [] => {
-            let is_ours = |container: &Container<'_>| {
-                container.name.as_deref().is_some_and(|name| plan.overlay.sidecars.get(name).is_some())
-            };
-            only(&indexes(containers, |container| !is_ours(container)), containers, role)
-        }
-        named => only(named, containers, role),
-    }
-}
-
-fn indexes(containers: &[Container<'_>], test: impl Fn(&Container<'_>) -> bool) -> Vec<usize> {
-    containers.iter().enumerate().filter_map(|(index, container)| test(container).then_some(index)).collect()
-}
-
-fn only(candidates: &[usize], containers: &[Container<'_>], role: Role) -> Result<usize, Denial> {
-    if let [index] = candidates {
-        return Ok(*index);
-    }
-    let names: Vec<&str> = containers.iter().filter_map(|container| container.name.as_deref()).collect();
-    Err(Denial::unprocessable(
-        "spark_container_unknown",
-        format!(
-            "cannot tell which container runs Spark among {}; exactly one must have the first argument {} or be named spark-kubernetes-{}",
-            if names.is_empty() { "none".to_owned() } else { names.join(", ") },
-            role.as_str(),
-            role.as_str()
-        ),
-    ))
 }

@@ -1,10 +1,11 @@
 //! One admission request, from bytes to bytes. Pure: no IO, no clock, no environment.
 //!
-//! `review` decodes what is needed, `decide` says inject, skip or deny, `plan` holds what to add in Kubernetes
+//! `decode` reads what is needed of a `review`, `decide` says inject, skip or deny, `plan` holds what to add in Kubernetes
 //! words, `merge` makes of it RFC 6902 operations on the raw object (`patch`), and `outcome` is the one place that
 //! maps a decision to an answer, a log line and a metric.
 
 mod decide;
+mod decode;
 pub mod equal;
 mod merge;
 mod outcome;
@@ -16,6 +17,7 @@ pub mod pointer;
 mod quantity;
 mod reinvoked;
 mod review;
+mod spark_container;
 
 pub use decide::{Denial, Skip};
 pub(crate) use merge::covers;
@@ -23,11 +25,13 @@ pub use outcome::{Action, Answer, Note, Outcome, Record, Verdict};
 pub use pod::{clean_path, is_below};
 use serde_json::{Value, json};
 
-use self::decide::{Decision, Step, decide, decide_isolation};
+use self::decide::{Decision, Step};
+use self::decode::decode;
 use self::merge::{LazyObject, Merged, Placement, Target, merge};
 use self::outcome::{Ending, Unavailable};
 pub use self::parts::Parts;
 use self::patch::{Json, MapEdit, Patch};
+use self::pod::Pod;
 use self::pointer::Pointer;
 use self::reinvoked::Stranger;
 use self::review::Request;
@@ -39,40 +43,48 @@ const OPTED_OUT: &str = r#"{"skipped":"opt_out"}"#;
 
 /// Answers the body of a `POST /mutate`.
 pub fn review(catalog: &Catalog, body: &[u8]) -> Answer {
-    answer(decide, catalog, body)
+    answer(&MUTATE, catalog, body)
 }
 
 /// Answers the body of a `POST /isolate`: for every pod of an isolated namespace, Spark's or not.
 pub fn isolate(catalog: &Catalog, body: &[u8]) -> Answer {
-    answer(decide_isolation, catalog, body)
+    answer(&ISOLATE, catalog, body)
 }
 
 /// Judges a pod as `POST /mutate` would if it were created in `namespace`: the same engine, byte for byte.
 ///
 /// `pod` is the object as its author wrote it; the patch has paths relative to it. What is no pod is skipped, what
-/// only claims to be one is malformed.
+/// only claims to be one is malformed, also where a review would leave it alone without a look at its spec.
 pub fn judge(catalog: &Catalog, namespace: &str, pod: &Value) -> Verdict {
-    verdict(decide, catalog, namespace, pod)
+    verdict(&MUTATE, catalog, namespace, pod)
 }
 
 /// Judges a pod as `POST /isolate` would, in the manner of [`judge`].
 pub fn judge_isolation(catalog: &Catalog, namespace: &str, pod: &Value) -> Verdict {
-    verdict(decide_isolation, catalog, namespace, pod)
+    verdict(&ISOLATE, catalog, namespace, pod)
 }
 
-/// What an entry of the webhook configuration decides on a request.
-type Decide = for<'c> fn(&'c Catalog, &Request<'_>) -> Decision<'c>;
+/// An entry of the webhook configuration.
+struct Entry {
+    /// Whether its decision takes the spec of a pod, by everything else about the call.
+    needs_spec: fn(&Catalog, &Request<'_>, &Pod<'_>) -> bool,
+    decide: for<'c> fn(&'c Catalog, &Request<'_>) -> Decision<'c>,
+}
 
-fn answer(decide: Decide, catalog: &Catalog, body: &[u8]) -> Answer {
-    match review::decode(body) {
+const MUTATE: Entry = Entry { needs_spec: decide::needs_spec, decide: decide::decide };
+const ISOLATE: Entry = Entry { needs_spec: decide::isolation_needs_spec, decide: decide::decide_isolation };
+
+fn answer(entry: &Entry, catalog: &Catalog, body: &[u8]) -> Answer {
+    match decode(body, &|request, pod| (entry.needs_spec)(catalog, request, pod)) {
         Ok(request) => {
-            examine(catalog, body, &request, &decide(catalog, &request), |ending| ending.answer(&request))
+            let decision = (entry.decide)(catalog, &request);
+            examine(catalog, body, &request, &decision, |ending| ending.answer(&request))
         }
         Err(message) => Answer::malformed(&message),
     }
 }
 
-fn verdict(decide: Decide, catalog: &Catalog, namespace: &str, pod: &Value) -> Verdict {
+fn verdict(entry: &Entry, catalog: &Catalog, namespace: &str, pod: &Value) -> Verdict {
     let body = json!({
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",
@@ -86,9 +98,11 @@ fn verdict(decide: Decide, catalog: &Catalog, namespace: &str, pod: &Value) -> V
         },
     });
     let body = body.to_string().into_bytes();
-    match review::decode(&body) {
+    // Whoever asks wants to hear of every mistake, also where it would not matter.
+    match decode(&body, &|_, _| true) {
         Ok(request) => {
-            examine(catalog, &body, &request, &decide(catalog, &request), |ending| ending.verdict(&request))
+            let decision = (entry.decide)(catalog, &request);
+            examine(catalog, &body, &request, &decision, |ending| ending.verdict(&request))
         }
         Err(message) => Verdict::malformed(&wrong_field(pod).unwrap_or(message)),
     }
@@ -98,7 +112,7 @@ fn verdict(decide: Decide, catalog: &Catalog, namespace: &str, pod: &Value) -> V
 fn wrong_field(pod: &Value) -> Option<String> {
     let text = pod.to_string();
     let mut json = serde_json::Deserializer::from_str(&text);
-    let error = serde_path_to_error::deserialize::<_, pod::Pod<'_>>(&mut json).err()?;
+    let error = serde_path_to_error::deserialize::<_, Pod<'_>>(&mut json).err()?;
     Some(format!("{}: not what a Pod has there", error.path()))
 }
 
@@ -169,7 +183,7 @@ const CONTAINERS: &Pointer<'static> = &Pointer::new("/spec/containers");
 /// The parts of the pod that `decide` has found; none missing where it decided to inject.
 fn target<'a>(request: &'a Request<'a>, spark: usize, body: &'a [u8]) -> Option<Target<'a>> {
     let pod = request.object.as_ref()?;
-    let spec = pod.spec()?;
+    let spec = pod.spec.as_ref()?;
     let container = spec.containers.as_deref()?.get(spark)?;
     Some(Target {
         pod,
@@ -187,7 +201,7 @@ fn opt_out_patch(request: &Request<'_>) -> Patch<'static> {
         return patch;
     }
     let annotations =
-        pod.and_then(|pod| pod.metadata()).is_some_and(|metadata| metadata.annotations.is_some());
+        pod.and_then(|pod| pod.metadata.as_ref()).is_some_and(|metadata| metadata.annotations.is_some());
     let mut edit = MapEdit::new("/metadata/annotations", annotations);
     edit.set(&mut patch, STATUS_ANNOTATION, Json::Text(OPTED_OUT));
     edit.finish(&mut patch);

@@ -80,8 +80,10 @@ impl<'de: 'a, 'a, V: Deserialize<'de>> Deserialize<'de> for Map<'a, V> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub(super) struct Pod<'a> {
-    metadata: Option<Metadata<'a>>,
-    spec: Option<Spec<'a>>,
+    /// What tells whether the rest is needed.
+    pub metadata: Option<Metadata<'a>>,
+    /// What is merged with a plan.
+    pub spec: Option<Spec<'a>>,
 }
 
 /// `metadata` of a pod; managed fields, some two fifths of a request, are skipped.
@@ -246,7 +248,7 @@ pub(super) struct Mount<'a> {
     pub read_only: Option<bool>,
 }
 
-impl<'a> Pod<'a> {
+impl Pod<'_> {
     /// Name, or the prefix from which the API server will make one.
     pub(super) fn display_name(&self) -> &str {
         let metadata = self.metadata.as_ref();
@@ -262,16 +264,6 @@ impl<'a> Pod<'a> {
     /// An annotation.
     pub(super) fn annotation(&self, key: &str) -> Option<&str> {
         self.metadata.as_ref()?.annotations.as_ref()?.get(key)
-    }
-
-    /// `metadata`, if present.
-    pub(super) fn metadata(&self) -> Option<&Metadata<'a>> {
-        self.metadata.as_ref()
-    }
-
-    /// `spec`, if present.
-    pub(super) fn spec(&self) -> Option<&Spec<'a>> {
-        self.spec.as_ref()
     }
 }
 

@@ -47,7 +47,7 @@ fn may_have_given(profile: &CompiledProfile, status: &str, pod: &Pod<'_>, role: 
 
 /// Position of what has the name of our init container.
 fn init_container(pod: &Pod<'_>) -> Option<usize> {
-    let containers = pod.spec()?.init_containers.as_deref()?;
+    let containers = pod.spec.as_ref()?.init_containers.as_deref()?;
     containers.iter().position(|container| container.name.as_deref() == Some(INIT_CONTAINER))
 }
 

@@ -1,4 +1,4 @@
-//! AdmissionReview on the wire: decoding a request, writing a response.
+//! AdmissionReview on the wire: what a request says, and writing a response.
 //!
 //! Own small types: the borrowed decode touches only what is needed, and the patch is written as base64, which the
 //! types of kube do not do (kube-rs/kube#1781).
@@ -6,16 +6,11 @@
 use std::fmt::Write as _;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::parts::{self, Parts};
 use super::patch::{Patch, write_quoted};
 use super::pod::{Pod, Text};
-
-/// The only version and kind that we speak.
-const API_VERSION: &str = "admission.k8s.io/v1";
-const KIND: &str = "AdmissionReview";
 
 /// The API server's own budget for warnings is 4,096 runes in all; each should fit into 120 characters.
 pub(super) const MAX_WARNING_CHARS: usize = 120;
@@ -24,18 +19,9 @@ pub(super) const MAX_WARNINGS: usize = 5;
 /// A denial is one sentence that a person reads in a stack trace of Spark.
 pub(super) const MAX_MESSAGE_BYTES: usize = 1024;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", bound(deserialize = "O: Deserialize<'de>, 'de: 'a"))]
-struct Review<'a, O> {
-    api_version: Option<Text<'a>>,
-    kind: Option<Text<'a>>,
-    request: Option<Request<'a, O>>,
-}
-
 /// One call of the API server. Every field may be absent: the decoder judges nothing.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", bound(deserialize = "O: Deserialize<'de>, 'de: 'a"))]
-pub(super) struct Request<'a, O = Pod<'a>> {
+#[derive(Debug, Default)]
+pub(super) struct Request<'a> {
     /// Identifies the call; the answer repeats it byte for byte.
     pub uid: Option<Text<'a>>,
     /// Kind of the object.
@@ -52,8 +38,8 @@ pub(super) struct Request<'a, O = Pod<'a>> {
     pub operation: Option<Text<'a>>,
     /// Whether nothing will be stored.
     pub dry_run: Option<bool>,
-    /// The object.
-    pub object: Option<O>,
+    /// The object; its spec only where the decision takes it.
+    pub object: Option<Pod<'a>>,
 }
 
 /// Group and kind of an object.
@@ -74,54 +60,6 @@ pub(super) struct GroupResource<'a> {
     pub group: Option<Text<'a>>,
     /// `pods`.
     pub resource: Option<Text<'a>>,
-}
-
-/// Decodes the body of a call.
-///
-/// # Errors
-///
-/// A sentence without any part of the body, for an answer 400.
-pub(super) fn decode(body: &[u8]) -> Result<Request<'_>, String> {
-    if body.is_empty() {
-        return Err("the body is empty; send an AdmissionReview".to_owned());
-    }
-    // Checked once and fast; otherwise every string would be checked on its own.
-    let body = std::str::from_utf8(body)
-        .map_err(|error| format!("the body is not JSON: byte {} is not UTF-8", error.valid_up_to()))?;
-    match serde_json::from_str::<Review<'_, Pod<'_>>>(body) {
-        Ok(review) => opened(review),
-        Err(error) => decode_without_object(body, &error),
-    }
-}
-
-/// The object does not decode as a pod: either it is none, and none of our business, or the body is broken.
-fn decode_without_object<'a>(body: &'a str, error: &serde_json::Error) -> Result<Request<'a>, String> {
-    // Position only: the text of an error of serde_json may quote the value that it stumbled over.
-    let at = format!("line {}, column {}", error.line(), error.column());
-    if error.is_syntax() || error.is_eof() {
-        return Err(format!("the body is not JSON, or is cut off, at {at}"));
-    }
-    let review: Review<'a, IgnoredAny> = serde_json::from_str(body)
-        .map_err(|_| format!("the body is not an AdmissionReview of {API_VERSION}: wrong type at {at}"))?;
-    let Request { uid, kind, resource, sub_resource, name, namespace, operation, dry_run, object } =
-        opened(review)?;
-    let is_pod = kind.as_ref().and_then(|kind| kind.kind.as_deref()) == Some("Pod");
-    if is_pod && object.is_some() {
-        return Err(format!("request.object is not a Pod: wrong type at {at}"));
-    }
-    Ok(Request { uid, kind, resource, sub_resource, name, namespace, operation, dry_run, object: None })
-}
-
-fn opened<O>(review: Review<'_, O>) -> Result<Request<'_, O>, String> {
-    let Review { api_version, kind, request } = review;
-    if api_version.as_deref() != Some(API_VERSION) || kind.as_deref() != Some(KIND) {
-        return Err(format!("apiVersion and kind must be {API_VERSION} and {KIND}"));
-    }
-    let request = request.ok_or("the AdmissionReview has no request")?;
-    if request.uid.as_deref().is_none_or(str::is_empty) {
-        return Err("request.uid is missing; an answer could not be matched".to_owned());
-    }
-    Ok(request)
 }
 
 /// The raw object of a body that decodes: for the rare comparison with what stands there already.

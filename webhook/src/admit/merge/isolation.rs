@@ -37,7 +37,7 @@ pub(in crate::admit) fn isolate<'a>(
     sign: bool,
 ) -> Result<Merged<'a>, Denial> {
     let mut merged = Merged { patch: Patch::default(), notes: Vec::new() };
-    let Some(spec) = pod.spec() else {
+    let Some(spec) = pod.spec.as_ref() else {
         return Ok(merged);
     };
     if sign {

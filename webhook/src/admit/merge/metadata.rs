@@ -7,7 +7,7 @@ use crate::admit::pod::{Pod, TextMap};
 use crate::api::names::STATUS_ANNOTATION;
 
 pub(super) fn labels(merge: &mut Merge<'_>) -> Result<(), Denial> {
-    let present = merge.target.pod.metadata().and_then(|metadata| metadata.labels.as_ref());
+    let present = merge.target.pod.metadata.as_ref().and_then(|metadata| metadata.labels.as_ref());
     let mut edit = MapEdit::new("/metadata/labels", present.is_some());
     add_absent(merge, &mut edit, &merge.plan.overlay.labels, present, "label", "labels")?;
     edit.finish(&mut merge.patch);
@@ -16,7 +16,7 @@ pub(super) fn labels(merge: &mut Merge<'_>) -> Result<(), Denial> {
 
 pub(super) fn annotations(merge: &mut Merge<'_>) -> Result<(), Denial> {
     let plan = merge.plan;
-    let present = merge.target.pod.metadata().and_then(|metadata| metadata.annotations.as_ref());
+    let present = merge.target.pod.metadata.as_ref().and_then(|metadata| metadata.annotations.as_ref());
     let mut edit = MapEdit::new("/metadata/annotations", present.is_some());
     add_absent(merge, &mut edit, &plan.overlay.annotations, present, "annotation", "annotations")?;
     status(merge.target.pod, &plan.status, &mut edit, &mut merge.patch, &mut merge.notes);
@@ -31,7 +31,7 @@ pub(super) fn sign<'a>(
     patch: &mut Patch<'a>,
     notes: &mut Vec<NoteRef<'a>>,
 ) {
-    let present = pod.metadata().and_then(|metadata| metadata.annotations.as_ref());
+    let present = pod.metadata.as_ref().and_then(|metadata| metadata.annotations.as_ref());
     let mut edit = MapEdit::new("/metadata/annotations", present.is_some());
     status(pod, item, &mut edit, patch, notes);
     edit.finish(patch);

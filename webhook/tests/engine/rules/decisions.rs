@@ -1,7 +1,7 @@
 //! Inject, skip or deny: who is left alone, who may leave, and which variant a job may choose.
 
-use serde_json::json;
-use spark_injector::admit::{Outcome, review};
+use serde_json::{Value, json};
+use spark_injector::admit::{Outcome, isolate, judge, review};
 
 use crate::support::{
     TEAM, World, admit, catalog, denied, driver, executor, fixture, inject, untouched, with, world,
@@ -59,6 +59,61 @@ fn pods_that_cannot_be_changed_are_left_alone() {
     assert_eq!(windows.answer.record.reason, "windows");
     assert!(windows.warnings[0].contains("Windows"), "{:?}", windows.warnings);
     inject(&catalog, &with(driver(), "/spec/os", json!({ "name": "linux" })));
+}
+
+#[test]
+fn a_spec_is_judged_only_where_it_is_needed() {
+    let catalog = everywhere().catalog();
+    let broken = with(driver(), "/spec/containers", "none of your business");
+    let reviewed = |namespace, pod: &Value| {
+        let body = crate::support::answer::body(namespace, pod);
+        (review(&catalog, &body).record.reason, isolate(&catalog, &body).record.reason)
+    };
+    assert_eq!(reviewed("plain", &broken), ("namespace_not_opted_in", "namespace_not_isolated"));
+    assert_eq!(reviewed(TEAM, &broken), ("malformed", "namespace_not_isolated"));
+    let other = with(broken.clone(), "/metadata/labels/spark-role", "x");
+    assert_eq!(reviewed(TEAM, &other), ("not_spark", "namespace_not_isolated"));
+    // Whoever asks about a pod that is not created yet hears of it everywhere.
+    assert_eq!(judge(&catalog, "plain", &broken).record.outcome, Outcome::Malformed);
+}
+
+#[test]
+fn the_order_of_fields_makes_no_difference() {
+    fn backwards(value: Value) -> Value {
+        match value {
+            Value::Object(map) => map.into_iter().rev().map(|(key, value)| (key, backwards(value))).collect(),
+            other => other,
+        }
+    }
+    let catalog = everywhere().catalog();
+    let windows = with(driver(), "/spec/os/name", "windows");
+    for (namespace, pod) in
+        [(TEAM, driver()), (TEAM, windows), ("plain", executor()), ("brand-new", driver())]
+    {
+        let body = crate::support::answer::body(namespace, &pod);
+        let turned = backwards(serde_json::from_slice(&body).unwrap());
+        let turned = serde_json::to_vec(&turned).unwrap();
+        assert_ne!(turned, body);
+        let (one, other) = (review(&catalog, &body), review(&catalog, &turned));
+        assert_eq!((one.status, one.body), (other.status, other.body), "{namespace}");
+    }
+}
+
+#[test]
+fn a_field_that_is_there_twice_is_refused() {
+    let catalog = everywhere().catalog();
+    let text = String::from_utf8(crate::support::answer::body(TEAM, &driver())).unwrap();
+    for field in ["request", "namespace", "object", "metadata", "spec"] {
+        let key = format!("\"{field}\":");
+        let (start, rest) = text.split_once(&key).unwrap();
+        let value = match field {
+            "namespace" => "\"plain\"",
+            _ => "{}",
+        };
+        let twice = format!("{start}{key}{value},{key}{rest}");
+        let answer = review(&catalog, twice.as_bytes());
+        assert_eq!(answer.record.outcome, Outcome::Malformed, "{field}");
+    }
 }
 
 #[test]
