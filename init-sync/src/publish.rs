@@ -1,10 +1,11 @@
-//! Makes files visible: all of them complete, or none. Content comes verified; this module decides nothing about
-//! what to write, only how.
+//! Makes files visible: all of them complete, or none. Content comes verified, file by file; this module decides
+//! nothing about what to write, only how.
 //!
 //! ```text
 //! stage   per file: look, create .init-sync-<hash>, write, set the mode     nothing visible; a full volume shows here
 //! commit  per file: rename over the target                                  each file appears complete
-//! undo    remove temporary files, then what this run made visible           on any failure, also on a panic
+//! undo    remove temporary files, then what this run made visible           dropped before: a later file is refused,
+//!                                                                           or any failure, also a panic
 //! ```
 //!
 //! Nothing is synced to disk: after a crash of the node the init container runs again, and compares contents.
@@ -22,51 +23,11 @@ use rustix::io::Errno;
 use crate::kernel::Kernel;
 use crate::publish_error::PublishError;
 
-/// What to publish. Paths are checked, normalised, and free of conflicts.
-#[derive(Debug, Default)]
-pub(crate) struct Plan<'a> {
-    /// Directories to make, besides the parents of files.
-    pub(crate) directories: Vec<&'a str>,
-    pub(crate) files: Vec<PlannedFile<'a>>,
-}
-
-#[derive(Debug)]
-pub(crate) struct PlannedFile<'a> {
-    pub(crate) path: &'a str,
-    pub(crate) mode: u32,
-    pub(crate) content: &'a [u8],
-}
-
-/// Publishes a plan below `target`, which must exist. What is already as planned is not touched.
-///
-/// # Errors
-///
-/// What the file system answered, or what is in the way. Then nothing that was absent before is visible; a file
-/// that this run had already replaced keeps its new, complete content.
-pub(crate) fn publish(kernel: &impl Kernel, target: &Path, plan: &Plan<'_>) -> Result<(), PublishError> {
-    let root = kernel.open_target(target).map_err(|errno| PublishError::target(target, errno))?;
-    let root = Rc::new(root);
-    let mut publisher = Publisher {
-        kernel,
-        directories: vec![("", Rc::clone(&root))],
-        root,
-        made: Vec::new(),
-        staged: Vec::with_capacity(plan.files.len()),
-        compared: None,
-    };
-    for path in &plan.directories {
-        publisher.directory(path)?;
-    }
-    for file in &plan.files {
-        publisher.stage(file)?;
-    }
-    publisher.commit()
-}
-
 /// Reading in pieces keeps a re-run from holding a second copy of a large file.
 const COMPARED_BYTES: usize = 64 * 1024;
 
-struct Publisher<'a, K: Kernel> {
+/// Publishes files below a directory. Paths are checked, normalised, and free of conflicts.
+pub(crate) struct Publisher<'a, K: Kernel> {
     kernel: &'a K,
     root: Rc<OwnedFd>,
     /// Open until the end: commit and undo must act on the directories that were checked. The root's path is empty.
@@ -93,8 +54,24 @@ enum State {
 }
 
 impl<'a, K: Kernel> Publisher<'a, K> {
+    /// Begins below `target`, which must exist.
+    ///
+    /// # Errors
+    ///
+    /// When it does not.
+    pub(crate) fn open(kernel: &'a K, target: &Path) -> Result<Self, PublishError> {
+        let root = kernel.open_target(target).map_err(|errno| PublishError::target(target, errno))?;
+        let root = Rc::new(root);
+        let directories = vec![("", Rc::clone(&root))];
+        Ok(Self { kernel, root, directories, made: Vec::new(), staged: Vec::new(), compared: None })
+    }
+
     /// An open directory, made where it is missing.
-    fn directory(&mut self, path: &'a str) -> Result<Rc<OwnedFd>, PublishError> {
+    ///
+    /// # Errors
+    ///
+    /// What the file system answered, or what is in the way.
+    pub(crate) fn directory(&mut self, path: &'a str) -> Result<Rc<OwnedFd>, PublishError> {
         // A few, and files of one directory mostly come one after the other.
         if let Some((_, open)) = self.directories.iter().rfind(|(known, _)| *known == path) {
             return Ok(Rc::clone(open));
@@ -125,10 +102,14 @@ impl<'a, K: Kernel> Publisher<'a, K> {
     }
 
     /// Writes a file under a hidden name, unless it is already there as planned.
-    fn stage(&mut self, file: &PlannedFile<'a>) -> Result<(), PublishError> {
+    ///
+    /// # Errors
+    ///
+    /// What the file system answered, or what is in the way.
+    pub(crate) fn stage(&mut self, path: &'a str, mode: u32, content: &[u8]) -> Result<(), PublishError> {
         let kernel = self.kernel;
-        let failed = |action| move |errno| PublishError::system(action, file.path, errno);
-        let (parent, name) = split(file.path);
+        let failed = |action| move |errno| PublishError::system(action, path, errno);
+        let (parent, name) = split(path);
         let directory = self.directory(parent)?;
         let at = directory.as_fd();
         let temporary = temporary_name(name);
@@ -138,9 +119,9 @@ impl<'a, K: Kernel> Publisher<'a, K> {
             Ok(status) => {
                 let kind = FileType::from_raw_mode(status.st_mode);
                 if kind != FileType::RegularFile {
-                    return Err(PublishError::occupied(file.path, kind));
+                    return Err(PublishError::occupied(path, kind));
                 }
-                if self.is_as_planned(at, name, &status, file) {
+                if self.is_as_planned(at, name, &status, mode, content) {
                     // Left by a killed run of another manifest, if at all.
                     let _ = kernel.remove(at, &temporary);
                     return Ok(());
@@ -159,15 +140,8 @@ impl<'a, K: Kernel> Publisher<'a, K> {
         }
         .map_err(failed("create its temporary file"))?;
         let state = State::Hidden;
-        self.staged.push(Staged {
-            directory: Rc::clone(&directory),
-            path: file.path,
-            name,
-            temporary,
-            state,
-            replaces,
-        });
-        let mut rest = file.content;
+        self.staged.push(Staged { directory: Rc::clone(&directory), path, name, temporary, state, replaces });
+        let mut rest = content;
         while !rest.is_empty() {
             let written = match kernel.write(descriptor.as_fd(), rest).map_err(failed("write it"))? {
                 0 => return Err(failed("write it")(Errno::IO)),
@@ -176,7 +150,7 @@ impl<'a, K: Kernel> Publisher<'a, K> {
             rest = rest.get(written..).unwrap_or_default();
         }
         // After the content: a mode without `w` is no obstacle to writing it, and the umask none to the mode.
-        kernel.set_mode(descriptor.as_fd(), file.mode).map_err(failed("set its mode"))
+        kernel.set_mode(descriptor.as_fd(), mode).map_err(failed("set its mode"))
     }
 
     /// Whether a regular file has the planned mode and content. One that cannot be read is replaced.
@@ -185,9 +159,10 @@ impl<'a, K: Kernel> Publisher<'a, K> {
         at: BorrowedFd<'_>,
         name: &str,
         status: &Stat,
-        file: &PlannedFile<'_>,
+        mode: u32,
+        content: &[u8],
     ) -> bool {
-        if status.st_mode & 0o7777 != file.mode || usize::try_from(status.st_size) != Ok(file.content.len()) {
+        if status.st_mode & 0o7777 != mode || usize::try_from(status.st_size) != Ok(content.len()) {
             return false;
         }
         // Without blocking, should a FIFO have come in between.
@@ -196,7 +171,7 @@ impl<'a, K: Kernel> Publisher<'a, K> {
             return false;
         };
         let buffer = self.compared.get_or_insert_with(|| Wiped::zeroed(COMPARED_BYTES));
-        let mut rest = file.content;
+        let mut rest = content;
         while !rest.is_empty() {
             let read = self.kernel.read(descriptor.as_fd(), buffer).unwrap_or(0);
             match buffer.get(..read).and_then(|read| rest.strip_prefix(read)) {
@@ -207,7 +182,13 @@ impl<'a, K: Kernel> Publisher<'a, K> {
         true
     }
 
-    fn commit(mut self) -> Result<(), PublishError> {
+    /// Makes all that was staged visible.
+    ///
+    /// # Errors
+    ///
+    /// What the file system answered. Then, as after any other error or none of this call, nothing that was absent
+    /// before is visible; a file that this run had already replaced keeps its new, complete content.
+    pub(crate) fn commit(mut self) -> Result<(), PublishError> {
         for file in &mut self.staged {
             self.kernel
                 .rename(file.directory.as_fd(), &file.temporary, file.name)

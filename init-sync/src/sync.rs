@@ -7,8 +7,8 @@ use init_sync::digest::fingerprint;
 use init_sync::{EMPTY_FILE_MODE, Entry, Exit, MANIFEST_VARIABLE, Manifest, normalise};
 
 use crate::kernel::Kernel;
-use crate::payload::{Payload, Variables};
-use crate::publish::{Plan, PlannedFile, publish};
+use crate::payload::{Named, Payload, Variables};
+use crate::publish::Publisher;
 use crate::report::Failure;
 
 /// What a run did.
@@ -45,25 +45,25 @@ pub(crate) fn by_manifest(
     let manifest: Manifest = str::from_utf8(&text)
         .map_err(|_| Failure::new(Exit::MalformedManifest, format!("{MANIFEST_VARIABLE} is not UTF-8")))?
         .parse()?;
-    let payload = Payload::from_manifest(&manifest, variables)?;
 
     let paths: Vec<String> = manifest.entries.iter().map(|entry| normalise(entry.path())).collect();
-    let mut contents = payload.contents();
-    let mut plan = Plan::default();
+    let mut payload = Payload::of(&manifest, variables);
+    let mut publisher = Publisher::open(kernel, to.unwrap_or(Path::new(&manifest.directory)))?;
+    let mut summary = Summary { files: 0, bytes: 0, manifest: Some(fingerprint(&text)) };
     for (entry, path) in manifest.entries.iter().zip(&paths) {
         match entry {
-            Entry::Directory { .. } => plan.directories.push(path),
-            Entry::EmptyFile { .. } => {
-                plan.files.push(PlannedFile { path, mode: EMPTY_FILE_MODE, content: &[] });
-            }
+            Entry::Directory { .. } => drop(publisher.directory(path)?),
+            Entry::EmptyFile { .. } => publisher.stage(path, EMPTY_FILE_MODE, &[])?,
             Entry::File(file) => {
-                let content = contents.next().unwrap_or_default();
-                plan.files.push(PlannedFile { path, mode: file.mode, content });
+                let content = payload.file(file)?;
+                summary.files += 1;
+                summary.bytes += content.len();
+                publisher.stage(path, file.mode, content)?;
             }
         }
     }
-    publish(kernel, to.unwrap_or(Path::new(&manifest.directory)), &plan)?;
-    Ok(Summary { files: manifest.files().count(), bytes: payload.size(), manifest: Some(fingerprint(&text)) })
+    publisher.commit()?;
+    Ok(summary)
 }
 
 /// Makes one file per name below `to`, from the variable of that name.
@@ -78,12 +78,11 @@ pub(crate) fn by_names(
     mode: u32,
     names: &[String],
 ) -> Result<Summary, Failure> {
-    let payload = Payload::from_names(names, variables)?;
-    let files = names.iter().zip(payload.contents());
-    let plan = Plan {
-        directories: Vec::new(),
-        files: files.map(|(path, content)| PlannedFile { path, mode, content }).collect(),
-    };
-    publish(kernel, to, &plan)?;
-    Ok(Summary { files: names.len(), bytes: payload.size(), manifest: None })
+    let mut payload = Named::new(names.len(), variables)?;
+    let mut publisher = Publisher::open(kernel, to)?;
+    for name in names {
+        publisher.stage(name, mode, &payload.file(name)?)?;
+    }
+    publisher.commit()?;
+    Ok(Summary { files: names.len(), bytes: payload.bytes(), manifest: None })
 }

@@ -121,6 +121,29 @@ fn tree(root: &Path) -> Tree {
     tree
 }
 
+/// What to publish.
+struct Plan<'a> {
+    directories: Vec<&'a str>,
+    files: Vec<PlannedFile<'a>>,
+}
+
+struct PlannedFile<'a> {
+    path: &'a str,
+    mode: u32,
+    content: &'a [u8],
+}
+
+fn publish(kernel: &impl Kernel, target: &Path, plan: &Plan<'_>) -> Result<(), PublishError> {
+    let mut publisher = Publisher::open(kernel, target)?;
+    for path in &plan.directories {
+        publisher.directory(path)?;
+    }
+    for file in &plan.files {
+        publisher.stage(file.path, file.mode, file.content)?;
+    }
+    publisher.commit()
+}
+
 fn plan() -> Plan<'static> {
     let file = |path, mode, content| PlannedFile { path, mode, content };
     Plan {
