@@ -104,9 +104,9 @@ pub(crate) struct Constant {
     pub(crate) certificate: PathBuf,
     #[arg(long)]
     pub(crate) key: PathBuf,
-    /// What is answered.
+    /// Encoded bytes of the payload in the answer.
     #[arg(long)]
-    pub(crate) answer: PathBuf,
+    pub(crate) payload: usize,
 }
 
 impl Bench {

@@ -83,7 +83,7 @@ fn main() -> ExitCode {
 fn run_inner(inner: Inner) -> ExitCode {
     match inner {
         Inner::Review { subject, payload, count } => handler::review_often(subject, payload, count),
-        Inner::Constant(args) => constant::serve(&args),
+        Inner::Constant(args) => constant::serve(args),
         Inner::Spawn { count, program } => spawn::run(count, &program),
         Inner::Peak { program } => spawn::peak(&program),
         Inner::Catalog { namespaces, profiles, bytes } => catalog::measure(namespaces, profiles, bytes),

@@ -80,13 +80,10 @@ impl World {
         )
     }
 
-    fn constant(&self, name: &str, answer: &[u8]) -> Server {
-        let file = self.files.path().join(name);
-        std::fs::write(&file, answer).expect("an answer");
+    fn constant(&self, payload: usize) -> Server {
         Server::announced(
             Command::new(std::env::current_exe().expect("this program"))
-                .args(["constant", "--answer"])
-                .arg(file)
+                .args(["constant", "--payload", &payload.to_string()])
                 .arg("--certificate")
                 .arg(&self.credentials.certificate)
                 .arg("--key")
@@ -133,8 +130,10 @@ impl Both {
 fn requests(bench: &Bench, progress: &Progress, report: &mut Report, world: &World, go: Option<&Path>) {
     let ours = world.serve(&world.two_teams());
     let silent = world.serve_with(&world.two_teams(), "off");
-    let answers = [world.small.answer(&ours), world.large.answer(&ours)];
-    let constants = [world.constant("small", &answers[0]), world.constant("large", &answers[1])];
+    let constants = [world.constant(SMALL), world.constant(LARGE)];
+    for (client, constant) in [(&world.small, &constants[0]), (&world.large, &constants[1])] {
+        assert_eq!(client.answer(&ours).len(), client.answer(constant).len(), "the same answer");
+    }
     let go = go.map(|binary| world.go(binary));
     if let Some(go) = &go {
         let answer: Value = serde_json::from_slice(&world.small.answer(go)).expect("a review");

@@ -39,14 +39,16 @@ use drain::Drain;
 use metrics::{Metrics, Now};
 use tls::Health;
 
-/// From a body to an answer: [`crate::admit::review`], or a stand-in of a test.
-type Reviewer = fn(&Catalog, &[u8]) -> Answer;
+/// From a body to an answer.
+pub type Reviewer = fn(&Catalog, &[u8]) -> Answer;
 
 /// What is served, and how.
 #[derive(Debug)]
 pub struct Serving {
     /// What requests are judged by.
     pub catalog: LiveCatalog,
+    /// What judges them at `/mutate`: [`crate::admit::review`], or a stand-in that tells what the server alone costs.
+    pub reviewer: Reviewer,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Where admissions are logged.
@@ -115,7 +117,7 @@ impl Bound {
     ///
     /// When a socket cannot be served at all. Trouble of one connection ends that connection.
     pub async fn serve(self, serving: Serving, stop: watch::Receiver<Stop>) -> io::Result<()> {
-        let Serving { catalog, metrics, log, tls, clients, limits, drain } = serving;
+        let Serving { catalog, reviewer, metrics, log, tls, clients, limits, drain } = serving;
         let health = tls.health();
         let port = |name, listener, tls| {
             let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -124,7 +126,6 @@ impl Bound {
         let (review, admin) = (port("review", self.review, Some(tls))?, port("admin", self.admin, None)?);
         let budget = Budget::new(limits.bodies);
         let drain = Drain::new(drain);
-        let reviewer = crate::admit::review;
         let app = Arc::new(App { catalog, metrics, log, health, clients, limits, drain, budget, reviewer });
         app.serve(review, admin, stop).await;
         Ok(())

@@ -51,6 +51,7 @@ impl Local {
         let drain = DrainTimes::default();
         let serving = Serving {
             catalog: catalog.clone(),
+            reviewer: spark_injector::admit::review,
             metrics: Arc::default(),
             log: None,
             tls,

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::exit::Failure;
 use super::output::internal;
+use crate::admit;
 use crate::args::{DrainArgs, Inputs, ServeArgs, TlsSource};
 use crate::cluster::{Access, connect, own_namespace};
 use crate::server::metrics::Metrics;
@@ -75,7 +76,8 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         tokio::spawn(clients.keep(tls_poll));
         announce(bound.addresses().map_err(internal)?)?;
         let log = Some(logging.admissions);
-        let serving = Serving { catalog, metrics, log, tls, clients: proofs, limits, drain: times };
+        let reviewer = admit::review;
+        let serving = Serving { catalog, reviewer, metrics, log, tls, clients: proofs, limits, drain: times };
         bound.serve(serving, stop.clone()).await.map_err(internal)?;
         // Asked to end when the server was; another replica waits for the Lease.
         if let (Some(writers), Stop::Gently) = (writers, *stop.borrow()) {
