@@ -56,6 +56,11 @@ acceptance: build ## Tests against a real API server and real Spark
 images: build ## Both images as OCI archives in target/images, without a daemon
 	manifests/images.py
 
+.PHONY: node
+node: images ## Manifests, images and Spark jobs on a real node (root, control groups v1); writes docs/node/DATE.md
+	@mkdir -p docs/node
+	cargo run --locked -p acceptance --bin node -- --report docs/node/$$(date +%F).md $(ARGS)
+
 .PHONY: chaos
 chaos: build ## Faults and load on a real API server, about an hour (ARGS=--soak=5 for less); writes docs/chaos/DATE.md
 	@mkdir -p docs/chaos
@@ -78,6 +83,8 @@ drift: build ## Generated files are as the code says, binaries are static and sm
 	  || { echo "target/bin/init-sync has more than $(INIT_SYNC_BYTES) bytes" >&2; exit 1; }
 	@target/bin/spark-injector crd | diff -u manifests/base/crd.yaml - \
 	  || { echo "manifests/base/crd.yaml is stale: run \`make crd\`" >&2; exit 1; }
+	@grep -oE '[a-z_/-]+\.rs::[a-z0-9_]+' docs/promises.md | sort -u | while IFS= read -r proof; do \
+	  grep -qE "fn $${proof##*::}\b" "$${proof%%::*}" || { echo "docs/promises.md: there is no $$proof" >&2; exit 1; }; done
 
 .PHONY: crd
 crd: build ## Write the CustomResourceDefinition
