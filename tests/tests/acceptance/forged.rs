@@ -127,6 +127,29 @@ fn a_forged_review_gains_nothing() {
     // What would be given to the real ones refers to the Secret by name.
     let given = patch(&direct.post("/mutate", &review("forged", &driver("forged", "d"))));
     assert!(given.contains("secretKeyRef"), "{given}");
+    // The very annotation of an injected pod, on one that has nothing of it: it is given everything, as ever.
+    let injected = |namespace: &str| {
+        let mut pod = driver(namespace, "d");
+        let operations = patch(&direct.post("/mutate", &review(namespace, &pod)));
+        let operations: json_patch::Patch = serde_json::from_str(&operations).expect("a patch");
+        json_patch::patch(&mut pod, &operations).expect("it applies");
+        pod
+    };
+    let mut signed = driver("forged", "signed");
+    signed["metadata"]["annotations"] = injected("forged")["metadata"]["annotations"].take();
+    let again = patch(&direct.post("/mutate", &review("forged", &signed)));
+    for part in ["/spec/initContainers", "secretKeyRef", "/spec/volumes", "/spec/nodeSelector"] {
+        assert!(again.contains(part), "{again}");
+    }
+    // All that another team's pod was given, brought here: refused, whatever this replica makes of the annotation.
+    let mut moved = injected("forged-other");
+    moved["metadata"]["namespace"] = "forged".into();
+    for entry in ENTRIES {
+        let reply = direct.post(entry, &review("forged", &moved));
+        let refused = reply.status == 503 || reply.body["response"]["allowed"] == false;
+        assert!(refused && !reply.text.contains("patchType"), "{entry}: {}", reply.text);
+    }
+    assert!(world.api.dry_run(&moved).status >= 400);
     let log = world.webhook.log().join("\n");
     assert!(!log.contains(KEYTAB) && !log.contains(&BASE64.encode(KEYTAB)), "{log}");
 }
