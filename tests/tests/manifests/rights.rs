@@ -61,6 +61,24 @@ fn the_roles_hold_no_more_than_is_needed() {
     }
 }
 
+/// What a role cannot say is said by policies that are installed with it, and not only where somebody wants more of them.
+#[test]
+fn the_account_is_fenced_wherever_it_is_installed() {
+    for name in ["spark-injector-other-secrets", "spark-injector-webhook-configuration"] {
+        let policy = object(base(), "ValidatingAdmissionPolicy", name);
+        assert_eq!(policy["spec"]["failurePolicy"], "Fail");
+        let conditions = policy["spec"]["matchConditions"].as_array().expect("conditions");
+        let account = format!("request.userInfo.username == 'system:serviceaccount:{OWN}:{OWN}'");
+        // Nobody else ever notices it.
+        assert_eq!(
+            conditions.iter().map(|condition| &condition["expression"]).collect::<Vec<_>>(),
+            [&account]
+        );
+        let binding = object(base(), "ValidatingAdmissionPolicyBinding", name);
+        assert_eq!(binding["spec"], json!({"policyName": name, "validationActions": ["Deny"]}));
+    }
+}
+
 /// Asserts that no part of an answer holds what is in the Secret.
 #[track_caller]
 fn tells_nothing(what: &str, reply: &Reply) {
