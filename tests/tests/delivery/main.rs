@@ -10,6 +10,7 @@
 //! | [`revisions`] | when pods are given a new revision, and when the old one goes |
 //! | [`processes`] | the same of `spark-injector serve` |
 //! | [`traces`] | what is left of all this in logs, and what is not |
+//! | [`whole`] | the same of the whole installation, in every delivery, and what it asks of the API server |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -20,4 +21,5 @@ mod processes;
 mod refused;
 mod revisions;
 mod traces;
+mod whole;
 mod world;
