@@ -141,8 +141,8 @@ fn a_token_proves_the_same_and_is_replaced_without_a_gap() {
     assert_eq!((post("first-token"), post("second-token")), (200, 401));
 
     write("known", "first-token\nsecond-token\n");
-    let knows = wait_until(Duration::from_secs(30), || (post("second-token") == 200).then_some(()));
-    assert!(knows.is_some(), "{}", world.webhook.log().join("\n"));
+    let taken = wait_until(Duration::from_secs(30), || (post("second-token") == 200).then_some(()));
+    assert!(taken.is_some(), "{}", world.webhook.log().join("\n"));
     write("shown", "second-token");
     // Both are good: whatever the API server shows, pods are created. It shows the new one when the webhook, asked
     // whether it still knows the old one, can say no.

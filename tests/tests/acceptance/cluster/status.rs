@@ -58,6 +58,16 @@ fn with_source(name: &str) -> Value {
     profile(name, &json!({"files": [{"mountPath": "/conf", "configMap": {"name": name}}]}))
 }
 
+/// A profile with what callers who prove nothing must not be given.
+fn apply_unproven(site: &Site) {
+    let keytab = json!([{"mountPath": "/k", "secret": {"name": "keytab"}}]);
+    site.api.apply_secret(OWN, "keytab", &[("etl.keytab", CANARY.as_bytes())]);
+    site.kubectl_apply(&[profile("unproven", &json!({"delivery": "Env", "files": keytab}))]);
+    let unproven = site.wait_for_condition("unproven", "Ready", "False", "ClientAuthRequired");
+    assert!(unproven["message"].as_str().is_some_and(|text| text.contains("--client-ca")), "{unproven}");
+    site.wait_for_denial("unproven", "ClientAuthRequired");
+}
+
 /// No pod of the namespace of the good profile was ever refused, or asked to wait.
 #[track_caller]
 fn assert_unnoticed(webhook: &Webhook) {
@@ -116,13 +126,7 @@ fn one_mistake_is_told_to_its_owner_and_noticed_by_nobody_else() {
     site.wait_for_profile("bad", "bad");
     site.wait_for_events("bad", &["SourcesMissing", "Serving", "Invalid"]);
 
-    // What callers who prove nothing must not be given.
-    let keytab = json!([{"mountPath": "/k", "secret": {"name": "keytab"}}]);
-    site.api.apply_secret(OWN, "keytab", &[("etl.keytab", CANARY.as_bytes())]);
-    site.kubectl_apply(&[profile("unproven", &json!({"delivery": "Env", "files": keytab}))]);
-    let unproven = site.wait_for_condition("unproven", "Ready", "False", "ClientAuthRequired");
-    assert!(unproven["message"].as_str().is_some_and(|text| text.contains("--client-ca")), "{unproven}");
-    site.wait_for_denial("unproven", "ClientAuthRequired");
+    apply_unproven(&site);
 
     // Two that claim one namespace: both know, and the older one serves, or of one second the first by name.
     site.kubectl_apply(&[profile("contested", &json!({}))]);
