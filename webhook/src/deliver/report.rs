@@ -188,8 +188,10 @@ impl Summary {
 
     /// One sentence on where it failed.
     fn failures(&self) -> String {
-        let mut text =
-            format!("{} of {} namespaces have not the Secrets of the profile", self.failed, self.namespaces);
+        let mut text = format!(
+            "{} of {} namespaces have not the Secrets of the profile, and pods wait for them there",
+            self.failed, self.namespaces
+        );
         for (index, (namespace, failure)) in self.failures.iter().take(NAMED_IN_A_SENTENCE).enumerate() {
             let separator = if index == 0 { ": " } else { "; " };
             // Writing into a String cannot fail.

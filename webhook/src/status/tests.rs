@@ -49,6 +49,12 @@ fn every_state_has_its_reason() {
     let many: BTreeMap<String, &str> = (0..1_000).map(|index| (format!("f{index}"), "x")).collect();
     for (spec, holds, reason, part) in [
         (json!({"namespaces": named}), true, "Serving", "pods are given revision"),
+        (
+            json!({"namespaces": {"names": ["q"]}}),
+            true,
+            "Serving",
+            "is labelled spark-injector.io/inject: enabled",
+        ),
         (json!({}), true, "OnlyExtended", "to be extended"),
         (json!({"namespaces": named, "mode": "Audit"}), true, "AuditOnly", "nothing is changed"),
         (json!({"namespaces": named, "mode": "Off"}), true, "SwitchedOff", "Off"),
@@ -56,13 +62,13 @@ fn every_state_has_its_reason() {
             json!({"namespaces": named, "enforce": ["x"]}),
             false,
             "Invalid",
-            "nothing can be served: spec.enforce[0]: ",
+            "nothing can be served, and pods are refused where it should: spec.enforce[0]: ",
         ),
         (
             json!({"namespaces": named, "files": [{"mountPath": "/x", "secret": {"name": "s"}}]}),
             false,
             "SourcesMissing",
-            "nothing can be served: spec.files[0].secret.name: there is no Secret \"s\"",
+            "refused where it should: spec.files[0].secret.name: there is no Secret \"s\"",
         ),
         (
             json!({"namespaces": named, "delivery": "Env", "files": [{"mountPath": "/x", "inline": many}]}),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::api::names::{INJECT_ENABLED, INJECT_LABEL};
 use crate::api::{KIND, Mode};
 use crate::catalog::{Catalog, CompiledProfile, Problem, ProblemKind};
 use crate::sources::cluster::{Observed, ObservedProfiles};
@@ -136,19 +137,18 @@ pub fn judge(catalog: &Catalog, profiles: &ObservedProfiles) -> Verdicts {
             .partition(|problem| problem.kind == ProblemKind::Conflict);
         let warnings = warnings.remove(subject.as_str()).unwrap_or_default();
         let (serving, wanted) = (serving.get(name.as_str()).copied(), catalog.wanted_revision(name));
+        let served = served.get(name.as_str()).map_or(0, Vec::len);
         let verdict = Verdict {
             uid: observed.uid.clone(),
             generation: observed.generation,
             findings: [
-                ready(observed, &mistakes, serving, wanted),
+                ready(observed, &mistakes, serving, wanted, served),
                 sources_found(&mistakes),
                 conflict(&conflicts),
                 advice(&warnings),
             ],
             revision: wanted.map(ToOwned::to_owned),
-            served: served
-                .get(name.as_str())
-                .map_or(0, |names| i64::try_from(names.len()).unwrap_or(i64::MAX)),
+            served: i64::try_from(served).unwrap_or(i64::MAX),
         };
         (name.clone(), verdict)
     };
@@ -168,13 +168,14 @@ fn ready(
     mistakes: &[&Problem],
     serving: Option<&CompiledProfile>,
     wanted: Option<&str>,
+    served: usize,
 ) -> Finding {
     let finding =
         |holds, reason, message: String| Finding { kind: Kind::Ready, holds: Some(holds), reason, message };
     let (Some(serving), Some(wanted), []) = (serving, wanted, mistakes) else {
         let state = match serving {
-            Some(last) => format!("revision {} keeps serving, this does not: ", last.revision),
-            None => "nothing can be served: ".to_owned(),
+            Some(last) => format!("revision {} keeps serving until this is mended: ", last.revision),
+            None => "nothing can be served, and pods are refused where it should: ".to_owned(),
         };
         return finding(false, cause(mistakes), list(&state, mistakes));
     };
@@ -186,6 +187,12 @@ fn ready(
         Mode::Audit => {
             (Reason::AuditOnly, "mode Audit: decided, logged and counted, nothing is changed".to_owned())
         }
+        Mode::Enforce if served == 0 => (
+            Reason::Serving,
+            format!(
+                "revision {wanted} is ready and given to nobody: none of its namespaces is labelled {INJECT_LABEL}: {INJECT_ENABLED}, or others serve them"
+            ),
+        ),
         Mode::Enforce if serving.revision == wanted => {
             (Reason::Serving, format!("pods are given revision {wanted}"))
         }
