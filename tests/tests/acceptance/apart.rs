@@ -1,6 +1,6 @@
-//! Two replicas, one of which has read a change of the profile that the other one has not, and a pod that meets both in
-//! one creation, because another team's webhook changes it in between: it is admitted, and has all of one state of the
-//! profile and nothing of the other.
+//! Two replicas in the middle of a roll-out, one of which has read a change of the profile that the other one has not, and
+//! which name another tag of the init image; and a pod that meets both in one creation, because another team's webhook
+//! changes it in between: it is admitted, and has all of one state of the profile and nothing of the other.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use acceptance::balancer::Balancer;
 use acceptance::client::{Api, Namespace};
 use acceptance::cluster::Cluster;
+use acceptance::kubelet::INIT_CONTAINER;
 use acceptance::process::wait_until;
 use acceptance::recorder::Recorder;
 use acceptance::registration::{Registered, Registration};
@@ -19,7 +20,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::world::{driver, items, one_file};
+use crate::world::{driver, items, names, one_file};
 
 const LABEL: (&str, &str) = ("acceptance/world", "apart");
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -62,10 +63,10 @@ fn write(folder: &Path, profile: &str) {
 }
 
 impl Replica {
-    fn start(profile: &str) -> Self {
+    fn start(profile: &str, image: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         write(folder.path(), profile);
-        let webhook = Webhook::start(folder.path(), &["--poll", "50ms"]);
+        let webhook = Webhook::start(folder.path(), &["--poll", "50ms", "--init-image", image]);
         Self { folder, webhook }
     }
 
@@ -111,7 +112,8 @@ impl Stage {
         for namespace in &namespaces() {
             api.create_namespace(namespace);
         }
-        let ours = [Replica::start("0"), Replica::start("0")];
+        let ours =
+            ["example.com/init-sync:1", "example.com/init-sync:2"].map(|image| Replica::start("0", image));
         let balancer = Arc::new(Balancer::start());
         balancer.add(ours[0].address(), None);
         let url = format!("https://{}/mutate", balancer.address());
@@ -183,6 +185,7 @@ fn assert_whole(pod: &Value, profile: &str) {
             .filter(|key| !key.as_str().is_some_and(|key| key.contains('/')))
             .collect();
         assert_eq!(ours, [profile], "{pod:#}");
+        assert_eq!(names(&pod["spec"]["initContainers"]), [INIT_CONTAINER]);
     }
 }
 

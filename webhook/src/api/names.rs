@@ -29,7 +29,7 @@ pub const BACKSTOP_LABEL: &str = "spark-injector.io/backstop";
 /// Pod label by which a job chooses one of its profile's variants.
 pub const VARIANT_LABEL: &str = "spark-injector.io/variant";
 
-/// Pod annotation that we write: compact JSON with profile, revision, role and variant.
+/// Pod annotation that we write: compact JSON with profile, revision, plan, role and variant.
 pub const STATUS_ANNOTATION: &str = "spark-injector.io/status";
 
 /// Namespace annotation with the node selector: key and grammar of the in-tree PodNodeSelector plugin.

@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use acceptance::balancer::Balancer;
 use acceptance::client::{Namespace, config_map};
 use acceptance::manifests::OWN;
+use acceptance::process::wait_until;
 use acceptance::webhook::Webhook;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
-use super::site::{Site, assert_ready, file, status};
+use super::site::{PATIENCE, Site, assert_ready, file, status};
 use crate::world::{driver, profile};
 
 fn with_source(name: &str) -> Value {
@@ -119,7 +120,8 @@ fn what_happened_behind_a_cut_connection_is_learned_from_a_new_list() {
     // The watches were told that what they saw last is too old (410), and every kind was listed anew.
     webhook.wait_for_log("too old resource version");
     let kinds = ["sparkprofiles", "namespaces", "configmaps", "secrets"].len();
-    assert!(lists() >= before + kinds, "{} lists, {before} before", lists());
+    let listed = wait_until(PATIENCE, || (lists() >= before + kinds).then_some(()));
+    assert!(listed.is_some(), "{} lists, {before} before", lists());
     // What comes after that is followed as ever.
     site.kubectl_apply(&[source("stays", "four")]);
     site.wait_for_driver("stays", |reply| file(&reply.body, "app.conf") == BASE64.encode("four"));
