@@ -5,8 +5,12 @@ set -euo pipefail
 
 missing=()
 packages=()
+wishes=()
 need() { # COMMAND PACKAGE
   command -v "$1" > /dev/null || { missing+=("$1"); packages+=("$2"); }
+}
+wish() { # COMMAND PACKAGE: tests that use it say that they are skipped where it is not there
+  command -v "$1" > /dev/null || wishes+=("$2")
 }
 need cc gcc
 need c++ g++
@@ -17,6 +21,7 @@ need python3 python3
 [ -n "${JAVA_HOME:-}" ] || need java openjdk-17-jre-headless
 python3 -m pip --version > /dev/null 2>&1 || python3 -m venv --help > /dev/null 2>&1 \
   || { missing+=(pip); packages+=(python3-pip); }
+wish slowhttptest slowhttptest
 
 if [ ${#missing[@]} -gt 0 ]; then
   if command -v apt-get > /dev/null && [ "$(id -u)" = 0 ]; then
@@ -28,6 +33,13 @@ if [ ${#missing[@]} -gt 0 ]; then
     echo "  sudo apt-get install ${packages[*]}" >&2
     exit 1
   fi
+fi
+
+# Of these a machine without a network, or a distribution without such a package, does not die.
+if [ ${#wishes[@]} -gt 0 ] && command -v apt-get > /dev/null && [ "$(id -u)" = 0 ]; then
+  echo "setup: installing ${wishes[*]} …" >&2
+  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${wishes[@]}"; } \
+    >&2 || echo "setup: without ${wishes[*]}: the tests that use it are skipped" >&2
 fi
 
 if ! command -v cargo > /dev/null; then

@@ -7,6 +7,7 @@
 //! | [`chaos`] | faults and load: what the replicas promise while the API server goes on |
 //! | [`client`] | requests to it as plain JSON, with status, body and warnings in sight; a blocking interface |
 //! | [`registration`] | the webhook configuration, and waiting until it is in effect |
+//! | [`witness`] | what is published and served, looked at all the time |
 //! | [`webhook`], [`cli`] | the built `spark-injector`, as a server and as a command line |
 //! | [`recorder`] | a webhook that allows everything and remembers what the API server sent |
 //! | [`installed`] | what is installed, run as its pods say, behind its Service |
@@ -59,6 +60,7 @@ pub mod recorder;
 pub mod registration;
 pub mod spark;
 pub mod webhook;
+pub mod witness;
 
 mod pki;
 mod runtime;

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use acceptance::chaos::certificates::Lives;
 use acceptance::chaos::hostile::{self, Force};
+use acceptance::chaos::slowhttptest::{self, Attack};
 use acceptance::chaos::stage::Stage;
-use acceptance::chaos::{Report, certificates, replicas, soak};
+use acceptance::chaos::{Report, certificates, idle, replicas, soak};
 
 const BRIEF: [&str; 4] = ["--drain-min", "2s", "--drain-quiet", "1s"];
 
@@ -29,6 +30,11 @@ fn hostile_clients_neither_stop_nor_bloat_a_replica() {
     for finding in hostile::all(&mut stage, &force) {
         report.add(finding);
     }
+    for finding in slowhttptest::all(&stage, &force, &[Attack::Headers, Attack::Bodies]) {
+        report.add(finding);
+    }
+    // Longer than the headers of a request may take: an idle connection has a clock of its own.
+    report.add(idle::idle(&stage, Duration::from_secs(11)));
     report.add(soak::soak(&stage, Duration::from_secs(5)));
     assert!(report.broken().is_empty(), "{}", report.markdown());
 }

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use acceptance::chaos::certificates::Lives;
 use acceptance::chaos::hostile::{self, Force};
+use acceptance::chaos::slowhttptest::{self, Attack};
 use acceptance::chaos::stage::Stage;
-use acceptance::chaos::{Report, certificates, replicas, soak};
-use clap::Parser;
+use acceptance::chaos::{Finding, Report, certificates, idle, replicas, scanners, soak};
+use clap::{Parser, ValueEnum};
 
 /// Plays faults and load on a real API server with three replicas of the built webhook behind a balancer, and writes
 /// down what was promised, what was measured, and what does not hold.
@@ -22,6 +23,9 @@ struct Arguments {
     /// File for the report, Markdown; its name is its date
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Plays this scene and no other; repeatable
+    #[arg(long, value_enum, value_name = "SCENE")]
+    only: Vec<Scene>,
     /// How long the soak at full speed lasts
     #[arg(long, value_name = "MINUTES", default_value_t = 30)]
     soak: u64,
@@ -33,10 +37,48 @@ struct Arguments {
     rate: u32,
 }
 
+/// In the order in which they are played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Scene {
+    /// Nothing happens, to judge the others by
+    Steady,
+    /// Every replica is replaced, again and again
+    RollOut,
+    /// A replica is killed
+    Kill,
+    /// A replica hangs
+    Hang,
+    /// Connections that nobody uses for 95 s
+    Idle,
+    /// Slow headers, bodies and readers
+    Slow,
+    /// Bodies that are too much together
+    Large,
+    /// Bodies without an end
+    Endless,
+    /// Ten thousand connections on which nothing is asked
+    Silent,
+    /// Handshakes without a request
+    Handshakes,
+    /// A replica without descriptors
+    Descriptors,
+    /// The attacks of slowhttptest
+    Slowhttptest,
+    /// A long time at full speed
+    Soak,
+    /// sslscan and testssl.sh
+    Scanners,
+    /// Certificates that live for seconds
+    Certificates,
+    /// Certificates that live for minutes, confirmed for half a minute as by default
+    CertificatesConfirmed,
+}
+
 const EXAMPLES: &str = "\
 Examples:
   make chaos
   cargo run --release -p acceptance --bin chaos -- --soak 5 --report docs/chaos/2026-11-21.md
+  cargo run -p acceptance --bin chaos -- --only slow --only idle
 
 Exit status:
   0  every promise holds
@@ -44,29 +86,18 @@ Exit status:
   2  something did not start";
 
 fn main() -> ExitCode {
-    let Arguments { report: file, soak: minutes, rounds, rate } = Arguments::parse();
+    let arguments = Arguments::parse();
     let begin = Instant::now();
     let mut report = Report::default();
-
-    // As shipped: three replicas, ends that take ten seconds and more.
-    let mut stage = Stage::start(3, &[]);
-    report.add(replicas::steady(&stage, rate, Duration::from_secs(20)));
-    report.add(replicas::roll_out(&mut stage, rounds, rate, Duration::from_secs(2)));
-    report.add(replicas::kill(&mut stage, rate, Duration::from_secs(20)));
-    report.add(replicas::hang(&mut stage, rate, Duration::from_secs(20)));
-    let force =
-        Force { slow: 500, bodies: 500, idle: 10_000, flood: Duration::from_secs(30), per_second: rate / 2 };
-    for finding in hostile::all(&mut stage, &force) {
-        report.add(finding);
+    let mut stage = None;
+    for scene in Scene::value_variants() {
+        if arguments.only.is_empty() || arguments.only.contains(scene) {
+            for finding in play(*scene, &arguments, &mut stage) {
+                report.add(finding);
+            }
+        }
     }
-    for finding in hostile::with_slowhttptest(&stage, &force) {
-        report.add(finding);
-    }
-    report.add(soak::soak(&stage, Duration::from_secs(60 * minutes)));
-    drop(stage);
-    let lives = Lives { authority: 60, certificate: 20, confirm: 5 };
-    report.add(certificates::rotate(3, lives, rate / 2, Duration::from_secs(300)));
-
+    let file = arguments.report;
     let mut text = heading(file.as_ref());
     let _ = writeln!(text, "\n{} minutes in all.", begin.elapsed().as_secs() / 60);
     text += &report.markdown();
@@ -82,6 +113,45 @@ fn main() -> ExitCode {
         eprintln!("BROKEN: {line}");
     }
     if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn play(scene: Scene, arguments: &Arguments, stage: &mut Option<Stage>) -> Vec<Finding> {
+    let rotated = |lives| vec![certificates::rotate(3, lives, arguments.rate / 2, Duration::from_secs(300))];
+    // The last ones have a cluster of their own, as installed.
+    if matches!(scene, Scene::Scanners | Scene::Certificates | Scene::CertificatesConfirmed) {
+        *stage = None;
+    }
+    match scene {
+        Scene::Scanners => scanners::scan(),
+        Scene::Certificates => rotated(Lives { authority: 60, certificate: 20, confirm: 5 }),
+        // A third of a life has to be longer than what it is confirmed for, and a witness counts a tenth less.
+        Scene::CertificatesConfirmed => rotated(Lives { authority: 310, certificate: 102, confirm: 34 }),
+        // As shipped: three replicas, ends that take ten seconds and more.
+        _ => on_stage(scene, arguments, stage.get_or_insert_with(|| Stage::start(3, &[]))),
+    }
+}
+
+fn on_stage(scene: Scene, arguments: &Arguments, stage: &mut Stage) -> Vec<Finding> {
+    let Arguments { soak: minutes, rounds, rate, .. } = *arguments;
+    let lasting = Duration::from_secs;
+    let force = Force { slow: 500, bodies: 500, idle: 10_000, flood: lasting(30), per_second: rate / 2 };
+    let finding = match scene {
+        Scene::Steady => replicas::steady(stage, rate, lasting(20)),
+        Scene::RollOut => replicas::roll_out(stage, rounds, rate, lasting(2)),
+        Scene::Kill => replicas::kill(stage, rate, lasting(20)),
+        Scene::Hang => replicas::hang(stage, rate, lasting(20)),
+        Scene::Idle => idle::idle(stage, lasting(95)),
+        Scene::Slow => hostile::slow(stage, &force),
+        Scene::Large => hostile::large(stage, &force),
+        Scene::Endless => hostile::endless(stage, &force),
+        Scene::Silent => hostile::idle(stage, &force),
+        Scene::Handshakes => hostile::handshakes(stage, &force),
+        Scene::Descriptors => hostile::no_descriptors(stage, &force),
+        Scene::Soak => soak::soak(stage, lasting(60 * minutes)),
+        Scene::Slowhttptest => return slowhttptest::all(stage, &force, &Attack::ALL),
+        Scene::Scanners | Scene::Certificates | Scene::CertificatesConfirmed => return Vec::new(),
+    };
+    vec![finding]
 }
 
 fn heading(file: Option<&PathBuf>) -> String {

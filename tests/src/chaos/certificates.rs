@@ -2,16 +2,19 @@
 //! created all the while.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use serde_json::Value;
 
 use super::Finding;
 use super::load::Load;
-use super::stage;
+use super::stage::{self, SERVICE};
 use crate::cluster::Cluster;
-use crate::installed::{CONFIGURATION, Installed};
+use crate::installed::Installed;
 use crate::manifests::{OWN, folder};
 use crate::process::wait_until;
 use crate::webhook::Webhook;
+use crate::witness::Witness;
 
 /// How long certificates live: everything that happens once a month or year in production, over and over.
 #[derive(Debug, Clone, Copy)]
@@ -35,12 +38,15 @@ impl Lives {
     }
 }
 
-/// Replicas as installed, that make their own certificates, all started at once.
-pub fn rotate(replicas: usize, lives: Lives, per_second: u32, lasting: Duration) -> Finding {
-    let mut finding =
-        Finding::new(&format!("Certificates replaced for {} s, {replicas} replicas", lasting.as_secs()));
-    let cluster = Cluster::start();
-    let installed = Installed::on(&cluster, &folder("base"));
+/// What has to be trusted: every certificate by every bundle of so many of the last seconds. A little less than
+/// [`Lives::confirm`], since the witness sees a change some of its rounds later than a replica may.
+fn window(lives: Lives) -> Duration {
+    Duration::from_secs(lives.confirm).mul_f64(0.9)
+}
+
+/// Everything that is installed, with the objects of the stage, and the pod of a replica.
+pub(super) fn installation(cluster: &Cluster) -> (Installed, Value) {
+    let installed = Installed::on(cluster, &folder("base"));
     let profiles = "/apis/spark-injector.io/v1alpha1/sparkprofiles";
     wait_until(Duration::from_secs(30), || (installed.api.get(profiles).status == 200).then_some(()));
     for object in stage::objects() {
@@ -48,6 +54,20 @@ pub fn rotate(replicas: usize, lives: Lives, per_second: u32, lasting: Duration)
     }
     installed.api.ensure_service_account(stage::NAMESPACE, "default");
     let pod = installed.pod();
+    (installed, pod)
+}
+
+/// Replicas as installed, that make their own certificates, all started at once. What the API server says to those who
+/// create pods is counted; and a witness looks at each replica's certificate and at the published bundles all the time.
+pub fn rotate(replicas: usize, lives: Lives, per_second: u32, lasting: Duration) -> Finding {
+    let mut finding = Finding::new(&format!(
+        "Certificates replaced for {} s, {replicas} replicas: authorities live for {} s, certificates for {} s",
+        lasting.as_secs(),
+        lives.authority,
+        lives.certificate
+    ));
+    let cluster = Cluster::start();
+    let (installed, pod) = installation(&cluster);
     let arguments = lives.arguments();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let running: Vec<Webhook> = std::thread::scope(|scope| {
@@ -59,27 +79,38 @@ pub fn rotate(replicas: usize, lives: Lives, per_second: u32, lasting: Duration)
     }
     stage::wait_until_injected(&installed.api);
 
+    let addresses = running.iter().map(Webhook::review_address).collect();
+    let witness = Witness::start(&installed.api, OWN, SERVICE, addresses, window(lives));
     let load = Load::start(&installed.api, per_second);
-    let begin = Instant::now();
-    let (mut bundles, mut leaves) = (BTreeSet::new(), BTreeSet::new());
-    while begin.elapsed() < lasting {
-        let configuration = installed.api.get(CONFIGURATION).expect(200);
-        bundles.insert(configuration["webhooks"][0]["clientConfig"]["caBundle"].to_string());
-        let secret =
-            installed.api.get(&format!("/api/v1/namespaces/{OWN}/secrets/spark-injector-tls")).expect(200);
-        leaves.insert(secret["data"]["tls.crt"].to_string());
-        std::thread::sleep(Duration::from_millis(500));
-    }
+    std::thread::sleep(lasting);
     let tally = load.stop();
+    let seen = witness.tell();
+    let authorities: BTreeSet<&str> = seen
+        .bundles
+        .iter()
+        .flatten()
+        .flat_map(|bundle| bundle.split_inclusive("-----END CERTIFICATE-----"))
+        .collect();
     finding.measured(&tally);
     finding.measured(format_args!(
-        "{} bundles were published, {} certificates served",
-        bundles.len(),
-        leaves.len()
+        "{} bundles with {} authorities were published, {} certificates served; {} handshakes",
+        seen.bundles.len(),
+        authorities.iter().filter(|one| one.contains("BEGIN")).count(),
+        seen.leaves.len(),
+        seen.handshakes
     ));
     finding.promise(tally.failed == 0, format_args!("no creation fails ({} did)", tally.failed));
     finding.promise(
-        bundles.len() > 1 && leaves.len() > 1,
+        seen.troubles.is_empty(),
+        format_args!(
+            "every certificate that is served verifies against every bundle of the last {:.1} s ({} do not{})",
+            window(lives).as_secs_f64(),
+            seen.troubles.len(),
+            seen.troubles.first().map(|first| format!("; {first}")).unwrap_or_default()
+        ),
+    );
+    finding.promise(
+        seen.bundles.len() > 1 && seen.leaves.len() > 1,
         "certificates and authorities were replaced meanwhile",
     );
     finding

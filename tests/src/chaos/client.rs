@@ -47,10 +47,12 @@ impl Client {
         self.greet(self.plain().await?).await
     }
 
-    /// The same for a client that has next to no room for answers.
+    /// The same for a client that has next to no room for answers, and in which little waits to be sent: it is the
+    /// server that is tried, not how fast this machine can encrypt.
     pub(super) async fn connect_narrow(&self) -> std::io::Result<TlsStream<TcpStream>> {
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(4096)?;
+        socket.set_send_buffer_size(16 * 1024)?;
         self.greet(socket.connect(self.address).await?).await
     }
 

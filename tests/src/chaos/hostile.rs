@@ -9,7 +9,6 @@ use tokio::io::AsyncWriteExt as _;
 use super::Finding;
 use super::client::{self, Client};
 use super::load::Load;
-use super::slowhttptest;
 use super::stage::{NAMESPACE, Stage};
 use super::vitals::Vitals;
 use crate::client::Namespace;
@@ -39,44 +38,54 @@ pub struct Force {
 
 /// All scenes, one after the other.
 pub fn all(stage: &mut Stage, force: &Force) -> Vec<Finding> {
-    let client = Client::new(stage, stage.replicas[0].review_address());
-    let Force { slow, bodies, idle, flood, .. } = *force;
-    let mut findings = vec![
-        scene(
-            stage,
-            force,
-            &format!("Slow headers, slow bodies, slow reads: {slow} clients each"),
-            slow_clients(client.clone(), slow),
-        ),
-        scene(stage, force, &format!("{bodies} bodies of 3 MiB"), large_bodies(client.clone(), bodies)),
-        scene(stage, force, "Endless bodies, 20 clients", endless_bodies(client.clone())),
-        scene(stage, force, &format!("{idle} idle connections"), idle_connections(client.clone(), idle)),
-        scene(stage, force, "Flood of handshakes", handshakes(client, flood)),
-    ];
+    let mut findings: Vec<_> =
+        [slow, large, endless, idle, handshakes].into_iter().map(|play| play(stage, force)).collect();
     findings.push(no_descriptors(stage, force));
     findings
 }
 
-/// The attacks of slowhttptest, where it is installed.
-pub fn with_slowhttptest(stage: &Stage, force: &Force) -> Vec<Finding> {
-    let address = stage.replicas[0].review_address();
-    let modes =
-        [("-H", "slow headers"), ("-B", "slow bodies"), ("-R", "range headers"), ("-X", "slow reads")];
-    let play = |(mode, name): (&'static str, &str)| {
-        scene(stage, force, &format!("slowhttptest: {name}"), slowhttptest::run(address, mode, force.slow))
-    };
-    if slowhttptest::is_installed() {
-        modes.into_iter().map(play).collect()
-    } else {
-        vec![Finding::new("slowhttptest").skipped("slowhttptest is not installed (a package of that name)")]
-    }
+/// Clients that send headers or bodies byte by byte, or read no answer.
+pub fn slow(stage: &Stage, force: &Force) -> Finding {
+    let title = format!("Slow headers, slow bodies, slow reads: {} clients each", force.slow);
+    scene(stage, force, &title, slow_clients(victim(stage), force.slow))
+}
+
+/// Bodies that are too much together.
+pub fn large(stage: &Stage, force: &Force) -> Finding {
+    let title = format!("{} bodies of 3 MiB", force.bodies);
+    scene(stage, force, &title, large_bodies(victim(stage), force.bodies))
+}
+
+/// Bodies without an end.
+pub fn endless(stage: &Stage, force: &Force) -> Finding {
+    scene(stage, force, "Endless bodies, 20 clients", endless_bodies(victim(stage)))
+}
+
+/// Connections on which nothing is asked.
+pub fn idle(stage: &Stage, force: &Force) -> Finding {
+    let title = format!("{} idle connections", force.idle);
+    scene(stage, force, &title, idle_connections(victim(stage), force.idle))
+}
+
+/// Handshakes without a request, whole and broken.
+pub fn handshakes(stage: &Stage, force: &Force) -> Finding {
+    scene(stage, force, "Flood of handshakes", flood(victim(stage), force.flood))
+}
+
+fn victim(stage: &Stage) -> Client {
+    Client::new(stage, stage.replicas[0].review_address())
 }
 
 /// What an attack found: figures, and promises of its own.
-type Found = Vec<(Option<bool>, String)>;
+pub(super) type Found = Vec<(Option<bool>, String)>;
 
 /// Plays an attack while pods are created.
-fn scene(stage: &Stage, force: &Force, title: &str, attack: impl Future<Output = Found>) -> Finding {
+pub(super) fn scene(
+    stage: &Stage,
+    force: &Force,
+    title: &str,
+    attack: impl Future<Output = Found>,
+) -> Finding {
     let mut finding = Finding::new(title);
     let victim = stage.replicas[0].id();
     let load = Load::start(&stage.api, force.per_second);
@@ -259,7 +268,7 @@ async fn idle_connections(client: Client, count: usize) -> Found {
 }
 
 /// Half of them finish the handshake and go, half send garbage.
-async fn handshakes(client: Client, lasting: Duration) -> Found {
+async fn flood(client: Client, lasting: Duration) -> Found {
     let begin = Instant::now();
     let counts = each(50, || {
         let client = client.clone();
@@ -280,7 +289,7 @@ async fn handshakes(client: Client, lasting: Duration) -> Found {
 }
 
 /// A replica that may hold 64 descriptors gets 300 connections.
-fn no_descriptors(stage: &mut Stage, force: &Force) -> Finding {
+pub fn no_descriptors(stage: &mut Stage, force: &Force) -> Finding {
     let mut finding = Finding::new("No descriptors left (EMFILE)");
     let replica = stage.replica_limited(64);
     let address = replica.review_address();

@@ -9,21 +9,26 @@
 //! | [`replicas`] | scenes: roll-outs, a replica that is killed, one that hangs |
 //! | [`certificates`] | scene: certificates that live for seconds |
 //! | [`hostile`] | scenes: slow, endless, many and broken clients |
+//! | [`idle`] | scene: connections that nobody uses for a while |
+//! | [`scanners`] | scene: what programs find that look for weak TLS |
 //! | [`soak`] | scene: a long time at full speed |
 //! | [`vitals`] | memory and descriptors of a process |
 
 pub mod certificates;
 pub mod hostile;
+pub mod idle;
 pub mod load;
 pub mod replicas;
+pub mod scanners;
+pub mod slowhttptest;
 pub mod soak;
 pub mod stage;
 pub mod vitals;
 
 mod client;
-mod slowhttptest;
 
 use std::fmt::{Display, Write as _};
+use std::process::Command;
 
 /// What the scenes found.
 #[derive(Debug, Default)]
@@ -103,4 +108,9 @@ impl Report {
         }
         text
     }
+}
+
+/// Whether there is such a program.
+fn is_installed(program: &str) -> bool {
+    Command::new(program).arg("--help").output().is_ok()
 }

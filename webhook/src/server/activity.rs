@@ -11,12 +11,25 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 
 use super::limits::Limits;
 
-/// Time, counted in looks at the connections: while we ourselves were too busy to look, nobody else was slow.
+/// Time, counted in looks at the connections. A look that comes late counts for a few and no more: while the process was
+/// stopped or starved, nobody else was slow.
 #[derive(Debug, Default)]
 pub(super) struct Clock(AtomicU64);
+
+/// When the connections were looked at.
+#[derive(Debug)]
+pub(super) struct Looks {
+    tick: Duration,
+    /// What the clock has counted up to.
+    last: Instant,
+}
+
+/// How many ticks a look counts for at most.
+const LATE: u64 = 4;
 
 /// [`Limits`] in ticks of the [`Clock`].
 #[derive(Clone, Copy, Debug)]
@@ -62,8 +75,27 @@ impl Clock {
         self.0.load(Ordering::Relaxed)
     }
 
-    pub(super) fn tick(&self) -> u64 {
-        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    pub(super) fn advance(&self, ticks: u64) -> u64 {
+        self.0.fetch_add(ticks, Ordering::Relaxed) + ticks
+    }
+}
+
+impl Looks {
+    pub(super) fn new(limits: &Limits, now: Instant) -> Self {
+        Self { tick: limits.tick(), last: now }
+    }
+
+    /// How many ticks the clock is put on by a look now.
+    pub(super) fn ticks(&mut self, now: Instant) -> u64 {
+        let passed = now.saturating_duration_since(self.last);
+        let whole = u64::try_from(passed.as_micros() / self.tick.as_micros()).unwrap_or(u64::MAX);
+        if whole > LATE {
+            self.last = now;
+            return LATE;
+        }
+        // What is left over counts next time: looks are always a little late.
+        self.last += self.tick * u32::try_from(whole).unwrap_or_default();
+        whole
     }
 }
 
@@ -222,9 +254,22 @@ mod tests {
     use super::*;
 
     fn pass(clock: &Clock, ticks: u64) {
-        for _ in 0..ticks {
-            clock.tick();
-        }
+        clock.advance(ticks);
+    }
+
+    #[test]
+    fn looks_that_come_late_count_for_the_time_between_them_but_not_for_a_long_sleep() {
+        let limits = Limits::default();
+        let (tick, start) = (limits.tick(), Instant::now());
+        let mut looks = Looks::new(&limits, start);
+        assert_eq!(looks.ticks(start + tick / 2), 0);
+        assert_eq!(looks.ticks(start + tick), 1);
+        assert_eq!(looks.ticks(start + tick * 5 / 2), 1, "half a tick is left over");
+        assert_eq!(looks.ticks(start + tick * 6), 4);
+        let woken = start + Duration::from_secs(3600);
+        assert_eq!(looks.ticks(woken), LATE, "the machine was suspended");
+        assert_eq!(looks.ticks(woken + tick), 1);
+        assert_eq!(looks.ticks(woken), 0);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio::task::{self, AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use super::activity::{Activity, Clock, Deadlines, Phase, Watched};
+use super::activity::{Activity, Clock, Deadlines, Looks, Phase, Watched};
 use super::clients::Certificate;
 use super::drain::Stop;
 use super::limits::Limits;
@@ -94,6 +94,7 @@ impl Port {
 struct Connections {
     limit: usize,
     clock: Arc<Clock>,
+    looks: Looks,
     deadlines: Deadlines,
     metrics: PortMetrics,
     http: Arc<http1::Builder>,
@@ -119,6 +120,7 @@ impl Connections {
         Self {
             limit: limits.connections,
             clock: Arc::default(),
+            looks: Looks::new(limits, Instant::now()),
             deadlines: Deadlines::new(limits),
             metrics,
             http: Arc::new(http),
@@ -199,7 +201,7 @@ impl Connections {
 
     /// Ends what takes too long.
     fn look(&mut self) {
-        let now = self.clock.tick();
+        let now = self.clock.advance(self.looks.ticks(Instant::now()));
         for entry in self.entries.values() {
             if entry.activity.is_overdue(&self.deadlines) {
                 entry.task.abort();
@@ -278,6 +280,11 @@ impl<H: Handler> Session<H> {
     }
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<H::Body>, Infallible> {
+        if self.activity.phase() != Phase::Headers {
+            // It came together with the one before. Whoever sends many at once gets one answered and then waits for
+            // its turn: some hundreds of such clients would keep the others waiting for seconds.
+            task::yield_now().await;
+        }
         self.activity.begin(Phase::Request);
         let mut response = self.handler.handle(request, self.certificate).await;
         if response.status().is_success() {
@@ -288,5 +295,61 @@ impl<H: Handler> Session<H> {
         }
         self.activity.begin(Phase::Answer);
         Ok(response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, PoisonError};
+
+    use http_body_util::Full;
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+
+    /// Notes who is answered.
+    #[derive(Clone, Default)]
+    struct Notes(Arc<Mutex<Vec<String>>>);
+
+    impl Handler for Notes {
+        type Body = Full<Bytes>;
+
+        fn certificate(&self, _: Option<&[CertificateDer<'_>]>) -> Certificate {
+            Certificate::Good
+        }
+
+        async fn handle(&self, request: Request<Incoming>, _: Certificate) -> Response<Self::Body> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(request.uri().path().to_owned());
+            Response::new(Full::default())
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_sends_many_requests_at_once_waits_for_its_turn() {
+        let notes = Notes::default();
+        let open = Connections::new(&Limits::default(), super::super::metrics::Metrics::new().port("review"));
+        let mut clients = Vec::new();
+        let mut tasks = JoinSet::new();
+        for (name, requests) in [("many", 40), ("one", 1), ("another", 1)] {
+            let (mut client, server) = tokio::io::duplex(64 * 1024);
+            let request = format!("GET /{name} HTTP/1.1\r\nHost: x\r\n\r\n");
+            client.write_all(request.repeat(requests).as_bytes()).await.unwrap();
+            let session = Session {
+                activity: Arc::new(Activity::new(Arc::clone(&open.clock), &open.deadlines, 0)),
+                handler: notes.clone(),
+                certificate: Certificate::Good,
+            };
+            tasks.spawn(session.serve(server, Arc::clone(&open.http)));
+            clients.push(client);
+        }
+        let answered = || notes.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let all = async {
+            while answered().len() < 42 {
+                task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), all).await.unwrap();
+        let order = answered();
+        assert_eq!(order[..3], ["/many", "/one", "/another"], "{order:?}");
     }
 }

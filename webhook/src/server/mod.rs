@@ -21,6 +21,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::watch;
 
 pub use clients::{Clients, Names, Token};
@@ -175,9 +176,29 @@ impl App {
     }
 }
 
+/// What a connection may hold in the kernel, for each direction. It would take megabytes: a caller that asks and asks and
+/// never reads would be answered thousands of times before it is noticed, and what it has sent counts as our memory. What
+/// is larger waits for the other side, on a local network for less than a millisecond.
+const KERNEL_BUFFER: usize = 128 * 1024;
+
+/// Connections that nobody has accepted yet. A burst that is larger waits a second for its next attempt, so not the 128
+/// of the standard library; the kernel has a limit of its own, 4,096 by default.
+const BACKLOG: i32 = 4096;
+
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(address)
-        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+    let open = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        // As the standard library does: a restart must not wait for the last connections of the one before.
+        socket.set_reuse_address(true)?;
+        // Every connection inherits it.
+        socket.set_send_buffer_size(KERNEL_BUFFER)?;
+        socket.set_recv_buffer_size(KERNEL_BUFFER)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
+    };
+    open().map_err(|error: io::Error| {
+        io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+    })
 }

@@ -48,7 +48,8 @@ impl Client {
     }
 
     pub(crate) fn post(&mut self, body: &[u8]) -> Response {
-        self.send("POST /mutate?timeout=5s HTTP/1.1\r\nContent-Type: application/json", body)
+        // As long as a configuration may allow: a busy machine is no reason to give up.
+        self.send("POST /mutate?timeout=30s HTTP/1.1\r\nContent-Type: application/json", body)
     }
 }
 

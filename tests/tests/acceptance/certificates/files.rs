@@ -12,8 +12,8 @@ use acceptance::webhook::{Certificate, Options, Webhook};
 use serde_json::json;
 
 use super::replicas::{PATIENCE, WINDOW, text};
-use super::witness::{Witness, served};
 use crate::world::{driver, profile};
+use acceptance::witness::{Witness, served};
 
 /// Writes a version of a projected Secret and swaps it in.
 fn project(folder: &Path, version: &str, certificate: &str, key: &str) {

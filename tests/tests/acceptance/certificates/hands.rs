@@ -7,7 +7,7 @@ use rustls::pki_types::CertificateDer;
 use serde_json::json;
 
 use super::replicas::{PATIENCE, Replicas};
-use super::witness::{bundles, served};
+use acceptance::witness::{bundles, served};
 
 const JSON_PATCH: &str = "application/json-patch+json";
 

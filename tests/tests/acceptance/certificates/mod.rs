@@ -7,11 +7,10 @@
 //! | [`hands`] | what people and their tools do to Secret and configuration is repaired, and nothing else is touched |
 //! | [`files`] | a pair of files that is replaced as cert-manager and the kubelet do it |
 //!
-//! [`witness`] looks all the time at what is published and what is served.
+//! [`acceptance::witness`] looks all the time at what is published and what is served.
 
 mod files;
 mod hands;
 mod replicas;
 mod rotation;
 mod start;
-mod witness;

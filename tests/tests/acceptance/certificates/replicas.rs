@@ -10,10 +10,10 @@ use acceptance::cluster::Cluster;
 use acceptance::process::wait_until;
 use acceptance::registration::Registration;
 use acceptance::webhook::{Certificate, Options, Webhook};
+use acceptance::witness::{self, Witness};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::witness::{self, Witness};
 use crate::world::{driver, profile};
 
 /// Generous: it ends when what is waited for is there.

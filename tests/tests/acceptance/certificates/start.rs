@@ -7,7 +7,7 @@ use acceptance::webhook::{Certificate, Options, Webhook};
 use serde_json::Value;
 
 use super::replicas::{PATIENCE, WINDOW, assert_ready};
-use super::witness::{Witness, bundles, configuration_path, served, verify};
+use acceptance::witness::{Witness, bundles, configuration_path, served, verify};
 
 const HOST: &str = "spark-injector.spark-injector.svc";
 

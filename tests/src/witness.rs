@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use acceptance::client::Api;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use rustls::client::WebPkiServerVerifier;
@@ -20,20 +19,26 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use serde_json::Value;
 
+use crate::client::Api;
+
 const EVERY: Duration = Duration::from_millis(50);
 
 /// What it has seen.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
-    pub(crate) handshakes: usize,
-    pub(crate) leaves: BTreeSet<Vec<u8>>,
-    pub(crate) bundles: Vec<Vec<String>>,
-    pub(crate) troubles: Vec<String>,
+pub struct Seen {
+    /// How often it looked at a replica.
+    pub handshakes: usize,
+    /// The certificates that were served, DER.
+    pub leaves: BTreeSet<Vec<u8>>,
+    /// The bundles that were published, oldest first: PEM, one for each entry.
+    pub bundles: Vec<Vec<String>>,
+    /// Certificates that did not verify against a bundle that counted, and handshakes that failed.
+    pub troubles: Vec<String>,
 }
 
 /// Looks until it is dropped or asked.
 #[derive(Debug)]
-pub(crate) struct Witness {
+pub struct Witness {
     stop: Arc<AtomicBool>,
     seen: Arc<Mutex<Seen>>,
     thread: Option<JoinHandle<()>>,
@@ -48,7 +53,7 @@ struct Published {
 impl Witness {
     /// Looks at this configuration and these replicas, whose certificate has to be for `host`. Every bundle of the
     /// last `window` counts.
-    pub(crate) fn start(
+    pub fn start(
         api: &Api,
         configuration: &str,
         host: &str,
@@ -81,13 +86,13 @@ impl Witness {
     }
 
     /// How many different leaves and bundles it has met so far.
-    pub(crate) fn counts(&self) -> (usize, usize) {
+    pub fn counts(&self) -> (usize, usize) {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         (seen.leaves.len(), seen.bundles.len())
     }
 
     /// Ends, and tells everything.
-    pub(crate) fn tell(mut self) -> Seen {
+    pub fn tell(mut self) -> Seen {
         self.end();
         std::mem::take(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -106,12 +111,13 @@ impl Drop for Witness {
     }
 }
 
-pub(crate) fn configuration_path(name: &str) -> String {
+/// The path of a webhook configuration.
+pub fn configuration_path(name: &str) -> String {
     format!("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{name}")
 }
 
 /// The `caBundle` of each entry as PEM, empty where there is none.
-pub(crate) fn bundles(configuration: &Value) -> Vec<String> {
+pub fn bundles(configuration: &Value) -> Vec<String> {
     let entries = configuration["webhooks"].as_array().into_iter().flatten();
     let text = |entry: &Value| entry["clientConfig"]["caBundle"].as_str().unwrap_or_default().to_owned();
     let decode = |text: String| String::from_utf8(BASE64.decode(text).expect("base64")).expect("PEM");
@@ -139,7 +145,10 @@ fn look(replica: SocketAddr, host: &str, history: &[Published], window: Duration
 }
 
 /// Verifies as the API server does.
-pub(crate) fn verify(chain: &[CertificateDer<'_>], bundle: &str, host: &str) -> Result<(), String> {
+///
+/// # Errors
+/// The reason, as text.
+pub fn verify(chain: &[CertificateDer<'_>], bundle: &str, host: &str) -> Result<(), String> {
     let mut roots = RootCertStore::empty();
     for root in CertificateDer::pem_slice_iter(bundle.as_bytes()) {
         roots.add(root.map_err(|error| error.to_string())?).map_err(|error| error.to_string())?;
@@ -155,7 +164,10 @@ pub(crate) fn verify(chain: &[CertificateDer<'_>], bundle: &str, host: &str) -> 
 }
 
 /// What a replica shows in a handshake.
-pub(crate) fn served(replica: SocketAddr) -> Result<Vec<CertificateDer<'static>>, String> {
+///
+/// # Errors
+/// The reason, as text.
+pub fn served(replica: SocketAddr) -> Result<Vec<CertificateDer<'static>>, String> {
     let text = |error: &dyn std::fmt::Display| format!("handshake: {error}");
     let provider = Arc::new(ring::default_provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
