@@ -13,8 +13,8 @@ use tokio::time::Instant;
 /// as controller-runtime's.
 pub(super) const BODY_LIMIT: usize = 7 * 1024 * 1024;
 
-/// How much of a body that is too large is read and dropped: an answer to a caller that is still writing is lost to it
-/// when the connection is reset. Beyond this nobody is waiting for an answer.
+/// How much of a body that is not taken is read and dropped: an answer to a caller that is still writing is lost to it
+/// when the connection is reset, and with it the word to come back. Beyond this nobody is waiting for an answer.
 const DISCARD_LIMIT: usize = 32 * 1024 * 1024;
 
 /// What is set aside at most because of what a header promises; more only as bytes arrive.
@@ -93,6 +93,7 @@ async fn collect(
     let mut first = Bytes::new();
     let mut all = Vec::new();
     let mut seen = 0;
+    let mut refusal = None;
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Refusal::Broken)?.into_data() else { continue };
         seen += data.len();
@@ -100,12 +101,14 @@ async fn collect(
             return Err(Refusal::TooLarge);
         }
         if seen > BODY_LIMIT {
+            refusal = Some(Refusal::TooLarge);
+        } else if refusal.is_none() && !share.take(data.len()) {
+            refusal = Some(Refusal::Busy);
+        }
+        if refusal.is_some() {
             (first, all) = (Bytes::new(), Vec::new());
             share.give_back();
-            continue;
-        }
-        share.take(data.len())?;
-        if seen == data.len() {
+        } else if seen == data.len() {
             first = data;
         } else {
             if all.is_empty() {
@@ -116,8 +119,8 @@ async fn collect(
             all.extend_from_slice(&data);
         }
     }
-    if seen > BODY_LIMIT {
-        return Err(Refusal::TooLarge);
+    if let Some(refusal) = refusal {
+        return Err(refusal);
     }
     let bytes = if all.is_empty() { first } else { all.into() };
     Ok(Held { bytes, _share: share })
@@ -135,11 +138,12 @@ impl Budget {
 }
 
 impl Share<'_> {
-    fn take(&mut self, bytes: usize) -> Result<(), Refusal> {
+    /// Whether there was room for so much.
+    fn take(&mut self, bytes: usize) -> bool {
         let before = self.budget.held.fetch_add(bytes, Ordering::Relaxed);
         // Before the check: what was added to the budget is given back also when it was too much.
         self.bytes += bytes;
-        if before + bytes > self.budget.limit { Err(Refusal::Busy) } else { Ok(()) }
+        before + bytes <= self.budget.limit
     }
 
     fn give_back(&mut self) {
@@ -159,6 +163,8 @@ mod tests {
     use std::convert::Infallible;
 
     use axum::body::Body;
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
 
     use super::*;
 
@@ -199,6 +205,19 @@ mod tests {
         let (none, budget) = (HeaderMap::new(), Budget::new(BUDGET));
         let held = read(body, &none, soon(), &budget).await.unwrap();
         assert_eq!(held.bytes, "a review in pieces");
+    }
+
+    #[tokio::test]
+    async fn what_there_is_no_room_for_is_read_to_its_end_and_held_by_nobody() {
+        let (none, budget) = (HeaderMap::new(), Budget::new(10));
+        let read_to = std::cell::Cell::new(0);
+        let pieces = (0..8).map(|piece| {
+            read_to.set(piece);
+            Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"12345678")))
+        });
+        let body = StreamBody::new(futures::stream::iter(pieces));
+        assert_eq!(read(body, &none, soon(), &budget).await.err(), Some(Refusal::Busy));
+        assert_eq!((read_to.get(), budget.held()), (7, 0));
     }
 
     #[tokio::test]
