@@ -3,6 +3,7 @@
 
 pub mod ask;
 pub mod lease;
+mod traced;
 
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
@@ -10,9 +11,11 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use http::header::USER_AGENT;
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use rustls::crypto::{CryptoProvider, ring};
+use traced::Trace;
 
 /// A healthy API server takes a connection within milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -82,7 +85,9 @@ pub async fn connect(access: &Access) -> Result<Client, ConnectError> {
     let agent = HeaderValue::from_static(concat!("spark-injector/", env!("CARGO_PKG_VERSION")));
     config.headers.push((USER_AGENT, agent));
     let url = config.cluster_url.to_string();
-    Client::try_from(config).map_err(|source| ConnectError::Credentials { url, source: Box::new(source) })
+    let builder = ClientBuilder::try_from(config);
+    let builder = builder.map_err(|source| ConnectError::Credentials { url, source: Box::new(source) })?;
+    Ok(builder.with_layer(&Trace).build())
 }
 
 /// A failed request in one line, never what was sent or answered: that may be a Secret.

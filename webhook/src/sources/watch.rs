@@ -3,6 +3,8 @@
 //! By polling: kubelet and git-sync swap symlinks above the files, which file watches do not see, and one look a
 //! second at names and times costs nothing.
 
+use tracing::debug_span;
+
 use super::directory::{Directory, Fingerprint, Load, Unreadable};
 use super::live::LiveCatalog;
 use super::reload::Reload;
@@ -51,7 +53,7 @@ impl Watch {
             kept: None,
         };
         let seen = watch.directory.fingerprint(&[]);
-        let load = watch.directory.load()?;
+        let load = watch.load()?;
         let reload = watch.compile(load, None);
         // Without the files root: the next look reads once more, and from then on the fingerprint is whole.
         watch.seen = Some(seen);
@@ -70,7 +72,7 @@ impl Watch {
         if self.seen == Some(found) && found.is_settled() {
             return Change::None;
         }
-        match self.directory.load() {
+        match self.load() {
             Ok(load) => {
                 self.kept = None;
                 // Noted only now: what could not be read is looked at again, whatever the fingerprint says.
@@ -92,9 +94,14 @@ impl Watch {
         }
     }
 
+    fn load(&self) -> Result<Load, Unreadable> {
+        debug_span!("read_inputs").in_scope(|| self.directory.load())
+    }
+
     fn compile(&mut self, load: Load, previous: Option<&Catalog>) -> Reload {
         let Load { snapshot, problems: mut found, digest, .. } = load;
-        let catalog = Catalog::compile(&snapshot, &self.settings, previous);
+        let compile = || Catalog::compile(&snapshot, &self.settings, previous);
+        let catalog = debug_span!("compile").in_scope(compile);
         found.extend_from_slice(catalog.problems());
         let previous = previous.map(|previous| (previous, self.problems.as_slice()));
         let reload = Reload::between(previous, (&catalog, &found));

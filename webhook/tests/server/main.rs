@@ -297,6 +297,25 @@ fn callers_without_the_token_are_refused_before_they_have_sent_a_body() {
 }
 
 #[test]
+fn at_debug_every_look_at_a_file_has_its_time_and_its_name() {
+    let server = Server::start(&["--log-level", "debug", "--log-format", "json"]);
+    let line: Value = serde_json::from_str(&server.wait_for_log("\"read_certificate\"")).unwrap();
+    assert_eq!((&line["message"], &line["span"]["name"]), (&json!("close"), &json!("read_certificate")));
+    assert!(line["time.busy"].is_string(), "{line}");
+    fs::write(server.folder.path().join("profiles/a.yaml"), PROFILE.replace("enabled", "disabled")).unwrap();
+    server.wait_for_log("\"read_inputs\"");
+    server.wait_for_log("\"compile\"");
+
+    let server = Server::start(&["--log-level", "debug", "--log-format", "text"]);
+    assert!(server.wait_for_log("read_certificate").contains("time.busy="));
+    let server = Server::start(&["--log-format", "text"]);
+    assert_eq!(server.connect().post(&review("u")).status, 200);
+    server.signal("-TERM");
+    server.signal("-INT");
+    assert!(!server.logs.iter().any(|line| line.contains("read_certificate")), "spans cost nothing");
+}
+
+#[test]
 fn a_second_signal_ends_it_at_once() {
     let mut server = Server::start(&[]);
     server.signal("-TERM");

@@ -59,7 +59,7 @@ impl ClientFiles {
         while self.bundle.is_some() || self.token.is_some() {
             tokio::time::sleep(every).await;
             let looked = tokio::task::spawn_blocking(move || {
-                self.look();
+                tracing::debug_span!("read_client_files").in_scope(|| self.look());
                 self
             });
             let Ok(next) = looked.await else {

@@ -113,7 +113,8 @@ impl Files {
         loop {
             tokio::time::sleep(every).await;
             let looked = tokio::task::spawn_blocking(move || {
-                let event = reloader.poll(SystemTime::now());
+                let event =
+                    tracing::debug_span!("read_certificate").in_scope(|| reloader.poll(SystemTime::now()));
                 (reloader, event)
             });
             let Ok((next, event)) = looked.await else {

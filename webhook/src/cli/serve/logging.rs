@@ -22,7 +22,7 @@ pub(super) fn start(args: &LogArgs, metrics: &Metrics) -> io::Result<Logging> {
     let LogArgs { log_format, log_level } = args;
     let log = Log::default();
     let writer = log.clone().write_to(io::stderr(), metrics.dropped_lines())?;
-    // A debug line tells how long IO took.
+    // A debug line tells how long IO took; at other levels there are no spans, which cost next to nothing then.
     let spans = if *log_level == LogLevel::Debug { FmtSpan::CLOSE } else { FmtSpan::NONE };
     let subscriber = tracing_subscriber::fmt()
         .with_span_events(spans)
@@ -33,7 +33,7 @@ pub(super) fn start(args: &LogArgs, metrics: &Metrics) -> io::Result<Logging> {
     let format = match log_format {
         LogLook::Json => {
             let subscriber =
-                subscriber.json().flatten_event(true).with_current_span(false).with_span_list(false);
+                subscriber.json().flatten_event(true).with_current_span(true).with_span_list(false);
             drop(tracing::subscriber::set_global_default(subscriber.finish()));
             LogFormat::Json
         }

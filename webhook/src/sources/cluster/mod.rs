@@ -27,6 +27,7 @@ use futures::{StreamExt as _, stream};
 use kube::Client;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tracing::debug_span;
 
 pub use profiles::{Observed, ObservedProfiles};
 
@@ -233,7 +234,8 @@ impl ClusterSource {
         let observed = state.observed();
         let compiled = tokio::task::spawn_blocking(move || {
             let previous = live.is_synced().then(|| live.load_full());
-            let catalog = Catalog::compile(&snapshot, &settings, previous.as_deref());
+            let compile = || Catalog::compile(&snapshot, &settings, previous.as_deref());
+            let catalog = debug_span!("compile").in_scope(compile);
             let found = catalog.problems().to_vec();
             let previous = previous.as_deref().map(|previous| (previous, before.as_slice()));
             let verdicts = status::judge(&catalog, &observed);
@@ -285,7 +287,7 @@ impl Directories {
         let root = directory.files_root.as_deref();
         let read =
             named.iter().map(|path| (path.clone(), files_root::read_directory(root, path).map(Arc::new)));
-        let contents = read.collect();
+        let contents = debug_span!("read_directories").in_scope(|| read.collect());
         *self = Self { named, seen: Some(found) };
         Some(contents)
     }

@@ -49,10 +49,24 @@ pub(crate) fn response(answer: &Answer) -> Value {
         assert!(response.get("patch").is_none(), "a denial has no patch");
         assert!(response["status"]["message"].as_str().unwrap().len() <= 1024);
     }
-    for warning in response["warnings"].as_array().into_iter().flatten() {
+    let warnings = response["warnings"].as_array().map(Vec::as_slice).unwrap_or_default();
+    assert!(warnings.len() <= 5, "{warnings:?}");
+    for warning in warnings {
         assert!(warning.as_str().unwrap().chars().count() <= 120, "{warning}");
     }
+    check_audit(answer, &response["auditAnnotations"]);
     response
+}
+
+/// Keys that the API server keeps, and of the answer nothing but words of ours.
+fn check_audit(answer: &Answer, annotations: &Value) {
+    let Answer { record, .. } = answer;
+    let decision = format!("{}: {}", record.outcome.as_str(), record.reason);
+    let expected = [("decision", &decision), ("profile", &record.profile), ("revision", &record.revision)];
+    let expected = expected.into_iter().filter(|(_, value)| !value.is_empty());
+    let expected: serde_json::Map<_, _> =
+        expected.map(|(key, value)| (key.to_owned(), Value::from(value.as_str()))).collect();
+    assert_eq!(annotations.as_object(), Some(&expected));
 }
 
 /// Admits a pod, applies the patch with another engine, and compares with `judge`.
