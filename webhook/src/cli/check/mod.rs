@@ -6,11 +6,12 @@
 //! | `installed` | definition, webhook configuration, CA bundle, Service |
 //! | `handshake` | the certificate that the injector shows |
 //! | `served` | profiles, namespaces, delivery |
-//! | `canary` | what becomes of a pod |
+//! | `canary`, `answered` | what becomes of a pod, and what that means |
 //! | `trouble` | what the API server's words mean |
 //!
 //! Everything is asked for with the rights of whoever runs it. Nothing is stored.
 
+mod answered;
 mod canary;
 mod finding;
 mod handshake;

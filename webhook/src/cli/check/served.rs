@@ -44,11 +44,6 @@ impl Served {
             || namespace == self.catalog.own_namespace()
     }
 
-    /// What the profile of a namespace does to pods.
-    pub(super) fn mode(&self, namespace: &str) -> Mode {
-        self.catalog.namespace(namespace).map(|entry| entry.mode).unwrap_or_default()
-    }
-
     /// What the injector says of a profile, as far as it can be read.
     pub(in crate::cli) fn status(&self, profile: &str) -> SparkProfileStatus {
         let status = self.profiles.get(profile).and_then(|profile| profile.get("status")).cloned();
