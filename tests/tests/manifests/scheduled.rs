@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use acceptance::client::{Api, Namespace};
+use acceptance::client::{Api, Namespace, object_path};
 use acceptance::cluster::Cluster;
 use acceptance::installed::CONFIGURATION;
 use acceptance::manifests::{OWN, folder, object, rendered};
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::rights::rules;
 use crate::site::{Site, TEAM, endpoints, profile};
-use crate::world::refused;
+use crate::world::{eventually, refused};
 
 const NAME: &str = "spark-injector-check";
 const JSON_PATCH: &str = "application/json-patch+json";
@@ -91,7 +91,25 @@ impl Check {
         });
         let pod = pod.unwrap_or_else(|| panic!("no pod: {:?}", site.api().list("v1", "Event", Some(OWN))));
         let kubeconfig = site.cluster.service_account_kubeconfig(OWN, NAME);
-        Self { site, pod, kubeconfig }
+        let check = Self { site, pod, kubeconfig };
+        check.wait_for_the_policy();
+        check
+    }
+
+    /// The API server takes a moment for a policy; until then a pod of the account is stored.
+    fn wait_for_the_policy(&self) {
+        let account = self.site.cluster.service_account(OWN, NAME);
+        let pod = pod("default");
+        eventually(
+            || {
+                let reply = account.create(&pod);
+                if reply.status == 201 {
+                    self.api().delete(&pod);
+                }
+                reply
+            },
+            403,
+        );
     }
 
     fn api(&self) -> &Api {
@@ -206,6 +224,8 @@ fn it_proves_the_chain_and_names_each_broken_link() {
     api.create(&profile()).expect(201);
     check.holds();
 
+    watching_and_half_isolated(&check);
+
     // A namespace that was forgotten.
     let label = "kubectl label namespace team-b spark-injector.io/inject=enabled";
     check.broken(&["--namespace", "team-b"], "namespace team-b", "neither opted in nor isolated", label);
@@ -257,13 +277,49 @@ fn it_proves_the_chain_and_names_each_broken_link() {
     check.holds();
 }
 
+/// Where webhook and policies do not say the same.
+fn watching_and_half_isolated(check: &Check) {
+    let api = check.api();
+    // A profile that only watches changes no pod, and the policies refuse what nobody changed: one label stops both.
+    let of_profile = |spec: Value| {
+        let path = object_path(&profile());
+        api.patch(&path, "application/merge-patch+json", &json!({"spec": spec})).expect(200);
+    };
+    of_profile(json!({"mode": "Audit"}));
+    let exempt = "kubectl label namespace team-a spark-injector.io/backstop=disabled";
+    for canary in ["driver", "executor", "pod"] {
+        let link = format!("canary {canary} team-a");
+        check.broken(&[], &link, "its profile is in mode Audit and changes no pod", exempt);
+    }
+    let words: Vec<&str> = exempt.split(' ').skip(1).collect();
+    assert!(check.site.cluster.kubectl(&words).status.success());
+    check.holds();
+    let none = json!({"metadata": {"labels": {"spark-injector.io/backstop": null}}});
+    api.patch("/api/v1/namespaces/team-a", "application/merge-patch+json", &none).expect(200);
+    of_profile(json!({"mode": "Enforce"}));
+    check.holds();
+
+    // The label isolates and the profile does not: the webhook lets pods be, and the policy refuses those elsewhere.
+    of_profile(json!({"nodeSelector": {"scope": "SparkPods"}}));
+    let gap = "isolates nothing: profile team-a does not have spec.nodeSelector.scope: AllPods";
+    check.broken(&[], "namespace team-a", gap, "let label and spec.nodeSelector of the profile say the same");
+    let mut plain = pod(TEAM);
+    let sentence = refused(&eventually(|| api.dry_run(&plain), 403));
+    assert!(sentence.contains("\"spark-injector check --namespace team-a\""), "{sentence}");
+    plain["spec"]["nodeSelector"] = json!({"pool": "a"});
+    assert_eq!(api.dry_run(&plain).status, 201);
+    of_profile(json!({"nodeSelector": {"scope": "AllPods"}}));
+    check.holds();
+}
+
+fn pod(namespace: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": namespace},
+           "spec": {"containers": [{"name": "c", "image": "i"}]}})
+}
+
 /// Whoever has the token can ask for pods, and get none.
 fn nothing_is_stored(check: &Check) {
     let account = check.site.cluster.service_account(OWN, NAME);
-    let pod = |namespace: &str| {
-        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": namespace},
-               "spec": {"containers": [{"name": "c", "image": "i"}]}})
-    };
     for namespace in [TEAM, "default"] {
         assert_eq!(account.dry_run(&pod(namespace)).status, 201, "{namespace}");
         let sentence = refused(&account.create(&pod(namespace)));
