@@ -89,10 +89,14 @@ fn play(file: Option<&Path>, rate: u32) -> ExitCode {
     report.add(install::install(&node));
     report.add(jobs::prepare(&node));
     report.add(jobs::run(&node, jobs::BY_SECRET));
+    report.add(spoilt::exchanged(&node));
+    report.add(spoilt::again(&node));
+    report.add(install::guard(&node));
     report.add(jobs::run(&node, jobs::BY_ENVIRONMENT));
     report.add(checked::by_hand(&node));
-    report.add(spoilt::exchanged(&node));
     report.add(restarts::roll_out(&node, rate));
+    report.add(restarts::mistaken(&node, rate));
+    report.add(restarts::evicted(&node, rate));
     report.add(restarts::forced(&node, rate));
     report.add(restarts::killed(&node, rate));
     report.add(restarts::stopped(&node));

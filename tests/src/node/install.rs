@@ -41,6 +41,19 @@ pub fn install(node: &Node) -> Finding {
     finding
 }
 
+/// The policies come on top, as on a shared cluster; nothing of what runs notices.
+pub fn guard(node: &Node) -> Finding {
+    let mut finding = Finding::new("`kubectl apply -k manifests/guarded` on top");
+    let before: Vec<_> =
+        seen::pods(node.api(), OWN, PODS).iter().map(|pod| seen::name(pod).to_owned()).collect();
+    node.cluster().apply(&manifests::folder("guarded"));
+    wait_until_available(node);
+    let now: Vec<_> =
+        seen::pods(node.api(), OWN, PODS).iter().map(|pod| seen::name(pod).to_owned()).collect();
+    finding.promise(before == now, "no replica is replaced");
+    finding
+}
+
 /// Waits until the Deployment is as it should be.
 pub fn wait_until_available(node: &Node) {
     let path = format!("/apis/apps/v1/namespaces/{OWN}/deployments/{OWN}");
@@ -60,8 +73,7 @@ fn contained(finding: &mut Finding, pod: &Value) {
         status["started"] == true && status["restartCount"] == 0,
         format_args!("{name} has passed its probes and was not restarted"),
     );
-    let processes = Running::of(PROGRAM);
-    let Some(process) = processes.iter().find(|process| process.pod() == name) else {
+    let Some(process) = Running::of(pod, PROGRAM) else {
         finding.promise(false, format_args!("{name} has a process"));
         return;
     };

@@ -20,7 +20,7 @@ use crate::spark;
 pub const BY_SECRET: &str = "team-a";
 /// A namespace of the same profile, in which no job has run.
 pub const NOT_YET: &str = "team-a-later";
-/// The profile whose files stand in the pods.
+/// The profile whose files stand in the pods; its namespace is a restricted one.
 pub const BY_ENVIRONMENT: &str = "team-b";
 
 /// The keytab as it is mounted.
@@ -39,17 +39,12 @@ pub fn prepare(node: &Node) -> Finding {
     api.apply_config_map(OWN, "krb5", &[("krb5.conf", KERBEROS)]);
     api.apply_config_map(OWN, "application", &[("application.properties", APPLICATION)]);
     api.apply_secret(OWN, "etl-keytab", &[("etl.keytab", &keytab())]);
-    for name in [BY_SECRET, NOT_YET, BY_ENVIRONMENT] {
+    for name in [BY_SECRET, NOT_YET] {
         api.create_namespace(&Namespace::new(name).opted_in());
     }
-    let disk = node.directory("disk");
-    // As the owner of a node prepares a disk for every user.
-    std::fs::set_permissions(&disk, std::fs::Permissions::from_mode(0o1777)).expect("a directory of our own");
-    let disk = disk.to_str().expect("a path in UTF-8");
-    let keytab = json!({"mountPath": "/my_project/resources/kerberos", "roles": ["driver", "executor"],
-                        "secret": {"name": "etl-keytab"}, "mode": "0440"});
-    api.apply(&profile(BY_SECRET, &[BY_SECRET, NOT_YET], "Auto", disk, Some(keytab)));
-    api.apply(&profile(BY_ENVIRONMENT, &[BY_ENVIRONMENT], "Env", disk, None));
+    restrict(node);
+    api.apply(&with_secret(node));
+    api.apply(&without_secret());
 
     for name in [BY_SECRET, BY_ENVIRONMENT] {
         let path = format!("/apis/spark-injector.io/v1alpha1/sparkprofiles/{name}");
@@ -85,27 +80,69 @@ pub fn delivered(node: &Node, namespace: &str) -> Option<Value> {
     secrets.into_iter().find(|secret| seen::name(secret).starts_with("spark-injector-"))
 }
 
-fn profile(name: &str, namespaces: &[&str], delivery: &str, disk: &str, keytab: Option<Value>) -> Value {
-    let mut files = vec![
+/// The strictest of namespaces: Pod Security `restricted`, and a quota by which each container has to say what it needs.
+fn restrict(node: &Node) {
+    let level = "pod-security.kubernetes.io/enforce";
+    node.api().create_namespace(&Namespace::new(BY_ENVIRONMENT).opted_in().label(level, "restricted"));
+    let metadata = json!({"name": "compute", "namespace": BY_ENVIRONMENT});
+    let hard = json!({"requests.cpu": "2", "requests.memory": "6Gi", "limits.cpu": "6", "limits.memory": "6Gi", "pods": "5"});
+    node.api().apply(
+        &json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": {"hard": hard}}),
+    );
+}
+
+fn files() -> Vec<Value> {
+    vec![
         json!({"mountPath": "/etc/krb5.conf", "file": "krb5.conf", "configMap": {"name": "krb5"}}),
         json!({"mountPath": "/my_project/resources", "configMap": {"name": "application"}}),
         json!({"mountPath": "/my_project/job", "roles": ["driver"], "inline": {"look.py": JOB}}),
-    ];
-    files.extend(keytab);
-    json!({
-        "apiVersion": "spark-injector.io/v1alpha1", "kind": "SparkProfile", "metadata": {"name": name},
-        "spec": {
-            "namespaces": {"names": namespaces},
-            "nodeSelector": {"default": {"pool": "a"}},
-            "delivery": delivery,
+    ]
+}
+
+/// The name under which a driver looks for the API server: this cluster has no DNS.
+fn aliases() -> Value {
+    json!([{"ip": "10.96.0.1", "hostnames": ["kubernetes.default.svc"]}])
+}
+
+/// A keytab, one mount inside another, a disk of the node.
+fn with_secret(node: &Node) -> Value {
+    let disk = node.directory("disk");
+    // As the owner of a node prepares a disk for every user.
+    std::fs::set_permissions(&disk, std::fs::Permissions::from_mode(0o1777)).expect("a directory of our own");
+    let mut files = files();
+    files.push(json!({"mountPath": "/my_project/resources/kerberos", "roles": ["driver", "executor"],
+                      "secret": {"name": "etl-keytab"}, "mode": "0440"}));
+    profile(
+        BY_SECRET,
+        &json!({
+            "namespaces": {"names": [BY_SECRET, NOT_YET]},
+            "delivery": "Auto",
             "files": files,
-            "executorRole": {"name": "MY_PROJECT_EXECUTOR", "value": "true"},
-            // The name under which a driver looks for the API server: this cluster has no DNS.
-            "common": {"template": {"spec": {"hostAliases": [
-                {"ip": "10.96.0.1", "hostnames": ["kubernetes.default.svc"]}]}}},
+            "common": {"template": {"spec": {"hostAliases": aliases()}}},
             "localDirs": [{"hostPath": {"path": disk, "type": "Directory"}}],
-        },
-    })
+        }),
+    )
+}
+
+/// What Spark's own settings cannot say, and a restricted namespace asks for.
+fn without_secret() -> Value {
+    let container = json!({"name": "spark", "securityContext": {"allowPrivilegeEscalation": false,
+                                                                "capabilities": {"drop": ["ALL"]}},
+                           "resources": {"limits": {"cpu": "1"}}});
+    let pod = json!({"hostAliases": aliases(), "containers": [container],
+                     "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}}});
+    profile(
+        BY_ENVIRONMENT,
+        &json!({"namespaces": {"names": [BY_ENVIRONMENT]}, "delivery": "Env", "files": files(),
+                "common": {"template": {"spec": pod}}}),
+    )
+}
+
+fn profile(name: &str, more: &Value) -> Value {
+    let mut spec = more.clone();
+    spec["nodeSelector"] = json!({"default": {"pool": "a"}});
+    spec["executorRole"] = json!({"name": "MY_PROJECT_EXECUTOR", "value": "true"});
+    json!({"apiVersion": "spark-injector.io/v1alpha1", "kind": "SparkProfile", "metadata": {"name": name}, "spec": spec})
 }
 
 /// Runs a job with a driver and two executors in a namespace, and looks at what each of them saw.
@@ -139,9 +176,10 @@ pub fn run(node: &Node, namespace: &str) -> Finding {
         },
     );
     let roles: Vec<_> = pods.iter().map(|pod| pod["metadata"]["labels"]["spark-role"].as_str()).collect();
+    let executors = roles.iter().filter(|role| **role == Some("executor")).count();
     finding.promise(
-        roles.iter().filter(|role| **role == Some("executor")).count() == 2 && roles.len() == 3,
-        format_args!("a driver and two executors were made ({roles:?})"),
+        (executors, roles.len()) == (2, 3),
+        format_args!("{} pods, {executors} of them executors", roles.len()),
     );
     for pod in &pods {
         injected(&mut finding, node, pod);
@@ -223,7 +261,7 @@ fn looked(finding: &mut Finding, said: &Value, keytab: bool) {
         },
         ("the host alias", said["hosts"].as_array().is_some_and(|all| all.contains(&alias))),
         (
-            "the local disk, writable",
+            "writable local directories",
             local.is_some_and(|all| !all.is_empty() && all.values().all(|writable| *writable == true)),
         ),
     ];

@@ -2,6 +2,7 @@
 //! them, for which no tool is needed inside an image.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -64,45 +65,41 @@ pub fn wait_for<T>(
     answer.unwrap_or_else(|| panic!("{what} did not happen within {} s: {last:#}", limit.as_secs()))
 }
 
-/// A process of a container.
+/// A process of a container, as the node sees it.
 #[derive(Debug, Clone)]
 pub struct Running {
-    /// Its id, as the node sees it.
+    /// Its id.
     pub id: u32,
     status: String,
     mounts: String,
-    host: String,
 }
 
 impl Running {
-    /// The processes whose program has this path in their container.
-    pub fn of(program: &str) -> Vec<Self> {
+    /// The process of a pod whose program has this path in its container.
+    pub fn of(pod: &Value, program: &str) -> Option<Self> {
+        let pod = pod["metadata"]["uid"].as_str().unwrap_or("without an id");
         let entries = std::fs::read_dir("/proc").expect("/proc");
         let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-        let mut found: Vec<Self> = ids.filter_map(|id| Self::read(id, program)).collect();
-        found.sort_by_key(|one| one.id);
-        found
+        ids.filter_map(|id| Self::read(id, pod, program)).next()
     }
 
-    fn read(id: u32, program: &str) -> Option<Self> {
+    fn read(id: u32, pod: &str, program: &str) -> Option<Self> {
         let folder: PathBuf = ["/proc", &id.to_string()].iter().collect();
-        let command = std::fs::read(folder.join("cmdline")).ok()?;
-        if command.split(|byte| *byte == 0).next()? != program.as_bytes() {
-            return None;
-        }
         let text = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
-        let environment = std::fs::read(folder.join("environ")).ok()?;
-        let host = environment
-            .split(|byte| *byte == 0)
-            .find_map(|variable| variable.strip_prefix(b"HOSTNAME="))
-            .map(|name| String::from_utf8_lossy(name).into_owned())
-            .unwrap_or_default();
-        Some(Self { id, status: text("status")?, mounts: text("mountinfo")?, host })
+        let command = std::fs::read(folder.join("cmdline")).ok()?;
+        // The kubelet names the control group of a pod by its uid.
+        (command.split(|byte| *byte == 0).next()? == program.as_bytes() && text("cgroup")?.contains(pod))
+            .then(|| Some(Self { id, status: text("status")?, mounts: text("mountinfo")? }))?
     }
 
-    /// The name of its pod.
-    pub fn pod(&self) -> &str {
-        &self.host
+    /// Sends a signal by its short name, as in `TERM`.
+    ///
+    /// # Panics
+    /// When it cannot be sent.
+    pub fn signal(&self, name: &str) {
+        let status =
+            Command::new("kill").args(["-s", name, &self.id.to_string()]).status().expect("kill runs");
+        assert!(status.success(), "kill -s {name} {}: {status}", self.id);
     }
 
     /// The fields of a line of `/proc/ID/status`.
@@ -114,7 +111,7 @@ impl Running {
     /// Whether nothing can be written to its root.
     pub fn is_root_read_only(&self) -> bool {
         let root = self.mounts.lines().find(|line| line.split(' ').nth(4) == Some("/"));
-        root.and_then(|line| line.split(' ').nth(5))
-            .is_some_and(|options| options.split(',').any(|one| one == "ro"))
+        let options = root.and_then(|line| line.split(' ').nth(5));
+        options.is_some_and(|options| options.split(',').any(|one| one == "ro"))
     }
 }

@@ -1,19 +1,20 @@
-//! Scene: somebody has put another Secret where ours should be. No job may start with files that are not what was meant.
+//! Scenes: files that are not what was meant, and files that are written once more.
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::jobs::{self, NOT_YET};
+use super::jobs::{self, BY_SECRET, NOT_YET};
 use super::running::Node;
-use super::seen;
+use super::seen::{self, Running};
 use crate::chaos::Finding;
 use crate::kubelet::INIT_CONTAINER;
 use crate::spark::IMAGE;
 
 const LIMIT: Duration = Duration::from_secs(60);
+const CONTAINER: &str = "spark-kubernetes-executor";
 
-/// Exchanges the Secret, then starts a driver.
+/// Somebody has put another Secret where ours should be: no job may start with files that are not what was meant.
 pub fn exchanged(node: &Node) -> Finding {
     let mut finding = Finding::new("A Secret of our name with other files");
     let Some(secret) = jobs::delivered(node, NOT_YET) else {
@@ -23,15 +24,8 @@ pub fn exchanged(node: &Node) -> Finding {
     let planted = jobs::other(&secret);
     node.api().delete(&planted);
     node.api().create(&planted).expect(201);
-    let pod = json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": "driver", "namespace": NOT_YET, "labels": {"spark-role": "driver"}},
-        "spec": {"restartPolicy": "Never", "containers": [
-            {"name": "spark-kubernetes-driver", "image": IMAGE, "args": ["driver"]}]},
-    });
-    node.api().create(&pod).expect(201);
-    let path = format!("/api/v1/namespaces/{NOT_YET}/pods/driver");
-    let pod = seen::wait_for(node.api(), &path, "the end of the pod", LIMIT, |pod| {
+    node.api().create(&executor(NOT_YET, "Never")).expect(201);
+    let pod = seen::wait_for(node.api(), &path(NOT_YET), "the end of the pod", LIMIT, |pod| {
         (pod["status"]["phase"] == "Failed").then(|| pod.clone())
     });
     let ended = &seen::status(&pod, INIT_CONTAINER)["state"]["terminated"];
@@ -41,8 +35,50 @@ pub fn exchanged(node: &Node) -> Finding {
         message.contains("krb5.conf") && message.contains("manifest"),
         format_args!("the pod says why: {:?}", message.trim()),
     );
-    let main = &seen::status(&pod, "spark-kubernetes-driver");
-    finding.promise(main["started"] == false, "the driver never starts");
     finding.promise(seen::log(node.api(), &pod, INIT_CONTAINER) == message, "its log says the same");
+    finding.promise(seen::status(&pod, CONTAINER)["started"] == false, "the executor never starts");
     finding
+}
+
+/// The pod's sandbox dies, as at a reboot of the node: init containers run again, on a volume with files.
+pub fn again(node: &Node) -> Finding {
+    let mut finding = Finding::new("A sandbox that dies");
+    node.api().create(&executor(BY_SECRET, "Always")).expect(201);
+    let started = |pod: &Value, times: u64| {
+        let (init, main) = (seen::status(pod, INIT_CONTAINER), seen::status(pod, CONTAINER));
+        (init["restartCount"] == times && main["restartCount"] == times && main["started"] == true)
+            .then(|| pod.clone())
+    };
+    let path = path(BY_SECRET);
+    let pod = seen::wait_for(node.api(), &path, "the start of the pod", LIMIT, |pod| started(pod, 0));
+    let Some(sandbox) = Running::of(&pod, "/pause") else {
+        finding.promise(false, "the pod has a sandbox");
+        return finding;
+    };
+    sandbox.signal("KILL");
+    let pod = seen::wait_for(node.api(), &path, "another start of the pod", LIMIT, |pod| started(pod, 1));
+    let ended = &seen::status(&pod, INIT_CONTAINER)["state"]["terminated"];
+    finding.promise(
+        ended["exitCode"] == 0,
+        format_args!("init-sync has run again and ended with {}; the executor runs again", ended["exitCode"]),
+    );
+    node.api().delete(&pod_of(BY_SECRET));
+    finding
+}
+
+/// An executor that does nothing, with Spark's image.
+fn executor(namespace: &str, restart: &str) -> Value {
+    let mut pod = pod_of(namespace);
+    pod["metadata"]["labels"] = json!({"spark-role": "executor"});
+    pod["spec"] = json!({"restartPolicy": restart, "containers": [
+        {"name": CONTAINER, "image": IMAGE, "command": ["/usr/bin/tini", "--", "sleep", "600"]}]});
+    pod
+}
+
+fn pod_of(namespace: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "idle", "namespace": namespace}})
+}
+
+fn path(namespace: &str) -> String {
+    format!("/api/v1/namespaces/{namespace}/pods/idle")
 }
