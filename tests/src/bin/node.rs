@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use acceptance::chaos::Report;
 use acceptance::node::running::Node;
-use acceptance::node::{checked, install, jobs, machine, restarts, spoilt};
+use acceptance::node::{checked, cost, install, jobs, machine, restarts, spoilt};
 use acceptance::places;
 use clap::Parser;
 
@@ -88,12 +88,16 @@ fn play(file: Option<&Path>, rate: u32) -> ExitCode {
     let mut report = Report::default();
     report.add(install::install(&node));
     report.add(jobs::prepare(&node));
+    report.add(spoilt::deleted(&node));
     report.add(jobs::run(&node, jobs::BY_SECRET));
+    report.add(spoilt::brought_back(&node));
     report.add(spoilt::exchanged(&node));
     report.add(spoilt::again(&node));
+    report.add(cost::start(&node));
     report.add(install::guard(&node));
     report.add(jobs::run(&node, jobs::BY_ENVIRONMENT));
     report.add(checked::by_hand(&node));
+    report.add(checked::scheduled(&node));
     report.add(restarts::roll_out(&node, rate));
     report.add(restarts::mistaken(&node, rate));
     report.add(restarts::evicted(&node, rate));

@@ -9,11 +9,13 @@
 //! | [`seen`] | what the node shows of pods: logs, processes, states of containers |
 //! | [`install`] | scene: `kubectl apply -k` of what is shipped |
 //! | [`jobs`] | scene: Spark jobs, and which files their processes see |
-//! | [`spoilt`] | scene: files that are not what was meant |
-//! | [`restarts`] | scenes: a roll-out and a killed replica while pods are created |
-//! | [`checked`] | scene: what `spark-injector check` says of all this |
+//! | [`spoilt`] | scenes: files that are not what was meant, files that are written again |
+//! | [`cost`] | scene: what a pod pays |
+//! | [`restarts`] | scenes: replicas that come and go while pods are created |
+//! | [`checked`] | scenes: what `spark-injector check` says of all this |
 
 pub mod checked;
+pub mod cost;
 pub mod install;
 pub mod jobs;
 pub mod machine;

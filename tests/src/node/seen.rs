@@ -79,8 +79,8 @@ impl Running {
     pub fn of(pod: &Value, program: &str) -> Option<Self> {
         let pod = pod["metadata"]["uid"].as_str().unwrap_or("without an id");
         let entries = std::fs::read_dir("/proc").expect("/proc");
-        let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-        ids.filter_map(|id| Self::read(id, pod, program)).next()
+        let mut ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+        ids.find_map(|id| Self::read(id, pod, program))
     }
 
     fn read(id: u32, pod: &str, program: &str) -> Option<Self> {

@@ -1,4 +1,4 @@
-//! Scenes: files that are not what was meant, and files that are written once more.
+//! Scenes: files that are missing or not what was meant, and files that are written once more.
 
 use std::time::Duration;
 
@@ -8,11 +8,42 @@ use super::jobs::{self, BY_SECRET, NOT_YET};
 use super::running::Node;
 use super::seen::{self, Running};
 use crate::chaos::Finding;
+use crate::client;
 use crate::kubelet::INIT_CONTAINER;
 use crate::spark::IMAGE;
 
 const LIMIT: Duration = Duration::from_secs(60);
-const CONTAINER: &str = "spark-kubernetes-executor";
+pub(super) const CONTAINER: &str = "spark-kubernetes-executor";
+
+/// Somebody has deleted our Secret, and a pod is created before the next pass brings it back; [`brought_back`] follows.
+pub fn deleted(node: &Node) -> Finding {
+    let mut finding = Finding::new("A Secret of ours that is deleted");
+    if let Some(secret) = jobs::delivered(node, NOT_YET) {
+        node.api().delete(&client::secret(NOT_YET, seen::name(&secret), &[]));
+    }
+    node.api().create(&executor(NOT_YET, "Never")).expect(201);
+    let waiting = seen::wait_for(node.api(), &path(NOT_YET), "a pod that waits", LIMIT, |pod| {
+        let state = &seen::status(pod, INIT_CONTAINER)["state"];
+        (state["waiting"]["reason"] == "CreateContainerConfigError" || state["terminated"].is_object())
+            .then(|| state["waiting"].clone())
+    });
+    finding.promise(waiting.is_object(), format_args!("a pod waits for it: {}", waiting["message"]));
+    finding
+}
+
+/// The pod of [`deleted`] has what it waited for.
+pub fn brought_back(node: &Node) -> Finding {
+    let mut finding = Finding::new("A Secret that is brought back");
+    let pod = seen::wait_for(node.api(), &path(NOT_YET), "the start of the pod", 3 * LIMIT, |pod| {
+        (seen::status(pod, CONTAINER)["started"] == true).then(|| pod.clone())
+    });
+    finding.promise(
+        seen::status(&pod, INIT_CONTAINER)["restartCount"] == 0,
+        "the pod that has waited starts by itself, and init-sync had nothing to repeat",
+    );
+    node.api().delete(&pod_of(NOT_YET));
+    finding
+}
 
 /// Somebody has put another Secret where ours should be: no job may start with files that are not what was meant.
 pub fn exchanged(node: &Node) -> Finding {
@@ -67,7 +98,7 @@ pub fn again(node: &Node) -> Finding {
 }
 
 /// An executor that does nothing, with Spark's image.
-fn executor(namespace: &str, restart: &str) -> Value {
+pub(super) fn executor(namespace: &str, restart: &str) -> Value {
     let mut pod = pod_of(namespace);
     pod["metadata"]["labels"] = json!({"spark-role": "executor"});
     pod["spec"] = json!({"restartPolicy": restart, "containers": [
@@ -79,6 +110,6 @@ fn pod_of(namespace: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "idle", "namespace": namespace}})
 }
 
-fn path(namespace: &str) -> String {
+pub(super) fn path(namespace: &str) -> String {
     format!("/api/v1/namespaces/{namespace}/pods/idle")
 }
