@@ -18,8 +18,11 @@ use crate::spark;
 
 /// The profile whose files go into each namespace as a Secret.
 pub const BY_SECRET: &str = "team-a";
-/// A namespace of the same profile, in which no job has run.
-pub const NOT_YET: &str = "team-a-later";
+/// Namespaces of the same profile in which no pod has run yet: the kubelet goes on with an immutable Secret that it has
+/// read, whatever becomes of it. One loses its Secret, the other one gets another.
+pub const WITHOUT: &str = "team-a-without";
+/// See [`WITHOUT`].
+pub const EXCHANGED: &str = "team-a-exchanged";
 /// The profile whose files stand in the pods; its namespace is a restricted one.
 pub const BY_ENVIRONMENT: &str = "team-b";
 
@@ -39,7 +42,7 @@ pub fn prepare(node: &Node) -> Finding {
     api.apply_config_map(OWN, "krb5", &[("krb5.conf", KERBEROS)]);
     api.apply_config_map(OWN, "application", &[("application.properties", APPLICATION)]);
     api.apply_secret(OWN, "etl-keytab", &[("etl.keytab", &keytab())]);
-    for name in [BY_SECRET, NOT_YET] {
+    for name in [BY_SECRET, WITHOUT, EXCHANGED] {
         api.create_namespace(&Namespace::new(name).opted_in());
     }
     restrict(node);
@@ -60,7 +63,7 @@ pub fn prepare(node: &Node) -> Finding {
             });
         finding.measured(format_args!("{name} is ready, revision {revision}"));
     }
-    for namespace in [BY_SECRET, NOT_YET] {
+    for namespace in [BY_SECRET, WITHOUT, EXCHANGED] {
         let delivered = delivered(node, namespace);
         finding.promise(
             delivered.as_ref().is_some_and(|secret| secret["immutable"] == true),
@@ -115,7 +118,7 @@ fn with_secret(node: &Node) -> Value {
     profile(
         BY_SECRET,
         &json!({
-            "namespaces": {"names": [BY_SECRET, NOT_YET]},
+            "namespaces": {"names": [BY_SECRET, WITHOUT, EXCHANGED]},
             "delivery": "Auto",
             "files": files,
             "common": {"template": {"spec": {"hostAliases": aliases()}}},

@@ -62,7 +62,7 @@ pub fn wait_for<T>(
         last["metadata"]["managedFields"].take();
         question(&last)
     });
-    answer.unwrap_or_else(|| panic!("{what} did not happen within {} s: {last:#}", limit.as_secs()))
+    answer.unwrap_or_else(|| panic!("{what} did not happen within {} s: {last}", limit.as_secs()))
 }
 
 /// A process of a container, as the node sees it.

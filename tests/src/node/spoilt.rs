@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::jobs::{self, BY_SECRET, NOT_YET};
+use super::jobs::{self, BY_SECRET, EXCHANGED, WITHOUT};
 use super::running::Node;
 use super::seen::{self, Running};
 use crate::chaos::Finding;
@@ -18,11 +18,11 @@ pub(super) const CONTAINER: &str = "spark-kubernetes-executor";
 /// Somebody has deleted our Secret, and a pod is created before the next pass brings it back; [`brought_back`] follows.
 pub fn deleted(node: &Node) -> Finding {
     let mut finding = Finding::new("A Secret of ours that is deleted");
-    if let Some(secret) = jobs::delivered(node, NOT_YET) {
-        node.api().delete(&client::secret(NOT_YET, seen::name(&secret), &[]));
+    if let Some(secret) = jobs::delivered(node, WITHOUT) {
+        node.api().delete(&client::secret(WITHOUT, seen::name(&secret), &[]));
     }
-    node.api().create(&executor(NOT_YET, "Never")).expect(201);
-    let waiting = seen::wait_for(node.api(), &path(NOT_YET), "a pod that waits", LIMIT, |pod| {
+    node.api().create(&executor(WITHOUT, "Never")).expect(201);
+    let waiting = seen::wait_for(node.api(), &path(WITHOUT), "a pod that waits", LIMIT, |pod| {
         let state = &seen::status(pod, INIT_CONTAINER)["state"];
         (state["waiting"]["reason"] == "CreateContainerConfigError" || state["terminated"].is_object())
             .then(|| state["waiting"].clone())
@@ -34,29 +34,29 @@ pub fn deleted(node: &Node) -> Finding {
 /// The pod of [`deleted`] has what it waited for.
 pub fn brought_back(node: &Node) -> Finding {
     let mut finding = Finding::new("A Secret that is brought back");
-    let pod = seen::wait_for(node.api(), &path(NOT_YET), "the start of the pod", 3 * LIMIT, |pod| {
+    let pod = seen::wait_for(node.api(), &path(WITHOUT), "the start of the pod", 3 * LIMIT, |pod| {
         (seen::status(pod, CONTAINER)["started"] == true).then(|| pod.clone())
     });
     finding.promise(
         seen::status(&pod, INIT_CONTAINER)["restartCount"] == 0,
         "the pod that has waited starts by itself, and init-sync had nothing to repeat",
     );
-    node.api().delete(&pod_of(NOT_YET));
+    node.api().delete(&pod_of(WITHOUT));
     finding
 }
 
 /// Somebody has put another Secret where ours should be: no job may start with files that are not what was meant.
 pub fn exchanged(node: &Node) -> Finding {
     let mut finding = Finding::new("A Secret of our name with other files");
-    let Some(secret) = jobs::delivered(node, NOT_YET) else {
-        finding.promise(false, format_args!("there is a Secret in {NOT_YET}"));
+    let Some(secret) = jobs::delivered(node, EXCHANGED) else {
+        finding.promise(false, format_args!("there is a Secret in {EXCHANGED}"));
         return finding;
     };
     let planted = jobs::other(&secret);
     node.api().delete(&planted);
     node.api().create(&planted).expect(201);
-    node.api().create(&executor(NOT_YET, "Never")).expect(201);
-    let pod = seen::wait_for(node.api(), &path(NOT_YET), "the end of the pod", LIMIT, |pod| {
+    node.api().create(&executor(EXCHANGED, "Never")).expect(201);
+    let pod = seen::wait_for(node.api(), &path(EXCHANGED), "the end of the pod", LIMIT, |pod| {
         (pod["status"]["phase"] == "Failed").then(|| pod.clone())
     });
     let ended = &seen::status(&pod, INIT_CONTAINER)["state"]["terminated"];
