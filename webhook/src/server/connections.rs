@@ -33,8 +33,9 @@ use super::tls::Tls;
 /// A bearer token has one or two kilobytes, everything else in a header less.
 const HEADER_LIMIT: usize = 32 * 1024;
 
-/// A review is one record of TLS, which has at most 16 KiB: one system call instead of one for every 4 KiB.
-const RECORD: usize = 16 * 1024;
+/// The review of a Spark pod has 5 to 12 KB and comes as one record of TLS: one system call instead of one for every
+/// 4 KiB. A larger one takes a second call; a buffer for the largest record would be another page of each connection.
+const READ_AHEAD: usize = 12 * 1024;
 
 /// How long connections that are still busy after the drain may go on.
 const LAST_REQUESTS: Duration = Duration::from_secs(5);
@@ -157,7 +158,7 @@ impl Connections {
         let http = Arc::clone(&self.http);
         let task = match tls {
             Some(tls) => {
-                let handshake = tls.accept(BufReader::with_capacity(RECORD, stream));
+                let handshake = tls.accept(BufReader::with_capacity(READ_AHEAD, stream));
                 self.tasks.spawn(secured(handshake, http, session, self.metrics.clone()))
             }
             None => self.tasks.spawn(session.serve(stream, http)),
