@@ -162,10 +162,7 @@ pub(crate) fn write_inputs(
     profiles: &[Value],
     namespaces: impl Iterator<Item = (String, String)>,
 ) {
-    for (index, profile) in profiles.iter().enumerate() {
-        std::fs::write(directory.join(format!("profile-{index}.yaml")), profile.to_string())
-            .expect("a profile");
-    }
+    write_profiles(directory, profiles);
     let mut text = String::new();
     for (name, group) in namespaces {
         let labels: serde_json::Map<String, Value> =
@@ -174,4 +171,13 @@ pub(crate) fn write_inputs(
         let _ = write!(text, "---\n{object}\n");
     }
     std::fs::write(directory.join("namespaces.yaml"), text).expect("namespaces");
+}
+
+/// Writes profiles, each into its file, whole at any moment.
+pub(crate) fn write_profiles(directory: &Path, profiles: &[Value]) {
+    for (index, profile) in profiles.iter().enumerate() {
+        let (new, file) = (directory.join(".new"), directory.join(format!("profile-{index}.yaml")));
+        std::fs::write(&new, profile.to_string()).expect("a profile");
+        std::fs::rename(new, file).expect("a profile");
+    }
 }

@@ -27,8 +27,19 @@ const MOST: Duration = Duration::from_secs(12);
 pub(crate) struct Found {
     /// CPU microseconds of the server per request.
     pub(crate) cpu: f64,
-    /// Microseconds that 99 of 100 requests stay below.
+    /// Microseconds that half of the requests stay below, and 99 of 100, and all.
+    pub(crate) p50: f64,
     pub(crate) p99: f64,
+    pub(crate) max: f64,
+}
+
+/// How long a measurement takes.
+#[derive(Clone, Copy)]
+enum Until {
+    /// The server has used so much CPU time.
+    Used(Duration),
+    /// So much time has passed.
+    Passed(Duration),
 }
 
 /// Sends one body again and again.
@@ -78,20 +89,33 @@ impl Client {
 
     /// So many connections, each sending one request after the other, until the server has used `cpu`.
     pub(crate) fn keep_alive(&self, server: &Server, connections: usize, cpu: Duration) -> Found {
-        Self::drive(server, connections, cpu, async |shared| {
+        self.repeat(server, connections, Until::Used(cpu), Duration::ZERO)
+    }
+
+    /// So many connections, each with a pause between two requests, for so long: what a request takes when cores are
+    /// free.
+    pub(crate) fn at_leisure(&self, server: &Server, connections: usize, time: Duration) -> Found {
+        self.repeat(server, connections, Until::Passed(time), Duration::from_millis(1))
+    }
+
+    fn repeat(&self, server: &Server, connections: usize, until: Until, pause: Duration) -> Found {
+        Self::drive(server, connections, until, async |shared| {
             let mut stream = self.connect(server).await;
             let mut buffer = vec![0; 1 << 18];
             while !shared.stop.get() {
                 let before = Instant::now();
                 self.ask(&mut stream, &mut buffer).await;
                 shared.note(before);
+                if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
+                }
             }
         })
     }
 
     /// A new TCP and TLS connection for each request, four at a time.
     pub(crate) fn new_connections(&self, server: &Server, cpu: Duration) -> Found {
-        Self::drive(server, 4, cpu, async |shared| {
+        Self::drive(server, 4, Until::Used(cpu), async |shared| {
             let mut buffer = vec![0; 1 << 18];
             while !shared.stop.get() {
                 let before = Instant::now();
@@ -130,15 +154,15 @@ impl Client {
     fn drive(
         server: &Server,
         connections: usize,
-        cpu: Duration,
+        until: Until,
         connection: impl AsyncFn(Rc<Shared>),
     ) -> Found {
         let shared = Rc::<Shared>::default();
         block_on(async {
             let watch = async {
-                until(server, cpu / 10).await;
+                until.tenth().wait(server).await;
                 shared.took.borrow_mut().clear();
-                let used = until(server, cpu).await;
+                let used = until.wait(server).await;
                 shared.stop.set(true);
                 used
             };
@@ -154,7 +178,8 @@ impl Client {
             };
             let (used, ()) = tokio::join!(watch, all);
             let took = shared.took.borrow();
-            Found { cpu: micros(used) / count(took.len()), p99: quantile(&took, 0.99) }
+            let [p50, p99, max] = [0.5, 0.99, 1.0].map(|at| quantile(&took, at));
+            Found { cpu: micros(used) / count(took.len()), p50, p99, max }
         })
     }
 
@@ -233,14 +258,27 @@ fn body(answer: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Waits until the server has used so much CPU time; returns how much it was.
-async fn until(server: &Server, cpu: Duration) -> Duration {
-    let (started, before) = (Instant::now(), process_cpu(server.id()));
-    loop {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        let used = process_cpu(server.id()) - before;
-        if used >= cpu || started.elapsed() >= MOST {
-            return used;
+impl Until {
+    fn tenth(self) -> Self {
+        match self {
+            Self::Used(time) => Self::Used(time / 10),
+            Self::Passed(time) => Self::Passed(time / 10),
+        }
+    }
+
+    /// Returns how much CPU time the server has used meanwhile.
+    async fn wait(self, server: &Server) -> Duration {
+        let (started, before) = (Instant::now(), process_cpu(server.id()));
+        loop {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let used = process_cpu(server.id()) - before;
+            let over = match self {
+                Self::Used(time) => used >= time || started.elapsed() >= MOST,
+                Self::Passed(time) => started.elapsed() >= time,
+            };
+            if over {
+                return used;
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `handler` | from bytes to bytes, in process: the engine against the idiom of kube-rs (`idiom`) and a bare scan |
 //! | `server` | the built `spark-injector serve` against a server that answers a constant (`constant`) and one in Go |
+//! | `swap` | requests to the built server while catalogs are compiled and swapped |
 //! | `init_sync` | the built `init-sync` against a shell, a Java class and an empty process |
 //! | `catalog` | many namespaces, large profiles |
 //! | `burst` | many jobs at once through the real API server |
@@ -42,6 +43,7 @@ mod process;
 mod report;
 mod server;
 mod spawn;
+mod swap;
 
 use std::process::ExitCode;
 use std::time::Instant;

@@ -16,6 +16,7 @@ use crate::measure::{Samples, count, memory};
 use crate::picture::{Curve, Panel};
 use crate::process::{Credentials, Server};
 use crate::report::{Report, Threshold};
+use crate::swap;
 
 const CPU: &str = "µs CPU";
 const MEGABYTE: f64 = 1e6;
@@ -24,7 +25,7 @@ const CONNECTIONS: [usize; 3] = [1, 8, 25];
 const NO_GO: &str = "the Go reference: no go";
 
 /// Everything that the runs of this suite share.
-struct World {
+pub(crate) struct World {
     binary: PathBuf,
     files: TempDir,
     credentials: Credentials,
@@ -46,6 +47,7 @@ pub(crate) fn run(bench: &Bench, progress: &Progress, report: &mut Report) {
     requests(bench, progress, report, &world, go.as_deref().ok());
     memory_of_connections(progress, report, &world);
     namespaces(bench, progress, report, &world);
+    swap::run(bench, progress, report, &world);
     start(bench, progress, report, &world);
 }
 
@@ -57,17 +59,23 @@ impl World {
         Self { binary, small: client("team-a"), large: client("team-b"), credentials, files }
     }
 
-    fn directory(&self, name: &str) -> PathBuf {
+    /// A client for executors of a namespace.
+    pub(crate) fn client(&self, namespace: &str) -> Client {
+        Client::new(&self.credentials.authority, &fixtures::review(namespace))
+    }
+
+    pub(crate) fn directory(&self, name: &str) -> PathBuf {
         let directory = self.files.path().join(name);
         std::fs::create_dir_all(&directory).expect("a directory");
         directory
     }
 
     fn serve(&self, inputs: &Path) -> Server {
-        self.serve_with(inputs, "info")
+        self.serve_with(inputs, &[])
     }
 
-    fn serve_with(&self, inputs: &Path, log: &str) -> Server {
+    /// With environment variables.
+    pub(crate) fn serve_with(&self, inputs: &Path, environment: &[(&str, &str)]) -> Server {
         Server::announced(
             Command::new(&self.binary)
                 .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--from"])
@@ -76,7 +84,8 @@ impl World {
                 .arg(&self.credentials.certificate)
                 .arg("--tls-key")
                 .arg(&self.credentials.key)
-                .env("SPARK_INJECTOR_LOG", log),
+                .env("SPARK_INJECTOR_LOG", "info")
+                .envs(environment.iter().copied()),
         )
     }
 
@@ -129,7 +138,7 @@ impl Both {
 
 fn requests(bench: &Bench, progress: &Progress, report: &mut Report, world: &World, go: Option<&Path>) {
     let ours = world.serve(&world.two_teams());
-    let silent = world.serve_with(&world.two_teams(), "off");
+    let silent = world.serve_with(&world.two_teams(), &[("SPARK_INJECTOR_LOG", "off")]);
     let constants = [world.constant(SMALL), world.constant(LARGE)];
     for (client, constant) in [(&world.small, &constants[0]), (&world.large, &constants[1])] {
         assert_eq!(client.answer(&ours).len(), client.answer(constant).len(), "the same answer");
@@ -237,7 +246,7 @@ fn namespaces(bench: &Bench, progress: &Progress, report: &mut Report, world: &W
             .collect();
         fixtures::write_inputs(&directory, &profiles, fixtures::groups(*namespaces, 20));
         let server = world.serve(&directory);
-        let client = Client::new(&world.credentials.authority, &fixtures::review("team-7"));
+        let client = world.client("team-7");
         assert!(client.answer(&server).len() > SMALL, "it is served");
         // The first look at the inputs after the start reads them once more.
         std::thread::sleep(Duration::from_secs(3));
