@@ -32,10 +32,8 @@ impl<'v> Payload<'v> {
     pub(crate) fn file(&mut self, file: &File) -> Result<&[u8], Failure> {
         let value = |name: &String| value(&file.path, name, self.variables);
         let values = file.variables.iter().map(value).collect::<Result<Vec<_>, _>>()?;
-        let content = self
-            .buffer
-            .get_mut(..size_of(file))
-            .ok_or_else(|| Failure::new(Exit::Internal, "a file is larger than the largest"))?;
+        // None is larger than the largest; without room its size would be refused.
+        let content = self.buffer.get_mut(..size_of(file)).unwrap_or_default();
         self.decoder
             .file(file, &values, content)
             .map_err(|error| Failure::decoding(&file.path, &file.variables, error))?;
@@ -93,6 +91,7 @@ fn size_of(file: &File) -> usize {
     usize::try_from(file.size).unwrap_or(usize::MAX)
 }
 
+#[inline(never)]
 fn value(path: &str, name: &str, variables: Variables<'_>) -> Result<Wiped, Failure> {
     variables(name)
         .ok_or_else(|| Failure::new(Exit::MissingVariable, format!("{path}: variable {name} is not set")))

@@ -36,6 +36,9 @@ impl PublishError {
         Self::Occupied { path: path.to_owned(), by }
     }
 
+    // Called in a dozen places, seldom.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn system(action: &'static str, path: &str, errno: Errno) -> Self {
         Self::System { action, path: path.to_owned(), errno }
     }

@@ -27,6 +27,8 @@ impl Failure {
         Self { exit, message: message.into() }
     }
 
+    // Two callers, and half a kilobyte of formatting in each of them.
+    #[inline(never)]
     pub(crate) fn decoding(path: &str, variables: &[String], error: DecodeError) -> Self {
         let message = match error {
             DecodeError::NotBase64 { variable } => {
