@@ -118,7 +118,9 @@ impl Stage {
         balancer.add(ours[0].address(), None);
         let url = format!("https://{}/mutate", balancer.address());
         let authorities = ours.each_ref().map(|replica| replica.webhook.authority().certificate()).concat();
-        let registered = Registration::new("apart", &url, &authorities).only(LABEL.0, LABEL.1).register(&api);
+        // The replica that is behind has this long to catch up, on a busy machine too.
+        let registration = Registration::new("apart", &url, &authorities).timeout(30);
+        let registered = registration.only(LABEL.0, LABEL.1).register(&api);
         registered.wait("apart-injected");
 
         let way = Arc::<Mutex<Option<[SocketAddr; 2]>>>::default();
@@ -196,21 +198,22 @@ fn a_pod_that_meets_two_replicas_in_one_creation_is_not_refused() {
     for (last, pod) in [driver("apart-injected", "d"), plain("p")].into_iter().enumerate() {
         let (old, new) = (last.to_string(), (last + 1).to_string());
         ahead.read(&new);
+        let asked = behind.waits();
 
         // From the one that is behind to the one that is ahead: that one knows what was right a moment ago.
         assert_whole(&stage.create(&pod, [behind, ahead]), &old);
-        assert_eq!((behind.waits(), ahead.waits()), (last, 0));
+        assert_eq!((behind.waits(), ahead.waits()), (asked, 0));
 
         // The other way round: asked again, once it has caught up.
         let stored = std::thread::scope(|scope| {
             scope.spawn(|| {
-                let asked = wait_until(PATIENCE, || (behind.waits() > last).then_some(()));
-                assert!(asked.is_some(), "{}", behind.webhook.log().join("\n"));
+                let again = wait_until(PATIENCE, || (behind.waits() > asked).then_some(()));
+                assert!(again.is_some(), "{}", behind.webhook.log().join("\n"));
                 behind.read(&new);
             });
             stage.create(&pod, [ahead, behind])
         });
         assert_whole(&stored, &new);
-        assert_eq!(behind.waits(), last + 1, "asked once, and again when it knew");
+        assert!(behind.waits() > asked && ahead.waits() == 0, "the one that is behind asks for patience");
     }
 }

@@ -328,8 +328,10 @@ fn what_is_secret_leaves_no_trace_and_nothing_is_asked_that_is_not_needed() {
         .map(in_short)
         .collect();
     assert!(about_pods.is_empty(), "{about_pods:?}");
-    // What goes on all the time: the Lease, Secrets that are looked after, certificates.
-    assert!(meanwhile.len() < 50, "{:#?}", meanwhile.iter().map(in_short).collect::<Vec<_>>());
+    // What goes on all the time beside the Lease: Secrets that are looked after, certificates.
+    let others: Vec<String> =
+        meanwhile.iter().map(in_short).filter(|call| !call.ends_with("leases")).collect();
+    assert!(others.len() < 50, "{others:#?}");
 
     // All that was ever asked, from the start on.
     let asked: BTreeSet<String> = whole.calls().iter().map(in_short).collect();
