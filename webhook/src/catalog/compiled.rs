@@ -17,8 +17,8 @@ pub struct CompiledProfile {
     pub name: String,
     /// Revision of what is delivered.
     pub revision: String,
-    /// Fingerprint of everything else that pods are given.
-    pub(super) fingerprint: String,
+    /// Fingerprint of everything else that pods are given; `plan` in the status annotation.
+    pub fingerprint: String,
     /// Whether it acts.
     pub mode: Mode,
     /// Whether pods may opt out.

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::check::served::Served;
 use crate::api::names::{FILES_VOLUME, INIT_CONTAINER, NO_TOKEN_VOLUME, SPARK_ROLE_LABEL, STATUS_ANNOTATION};
+use crate::catalog::Service;
 
 /// The part of a path that lists the Spark pods of a namespace.
 pub(super) const SPARK_PODS: &str = "labelSelector=spark-role%20in%20%28driver%2Cexecutor%29";
@@ -40,7 +41,13 @@ fn judge(pod: &Value, served: &Served, namespace: &str) -> Running {
     let (profile, revision) = (text("profile"), text("revision"));
     let serving = served.catalog.profile_of(namespace).unwrap_or_default();
     let known = served.status(serving);
+    // Until its files are delivered, nothing of a new revision is given to pods.
+    let is_settled = known.delivered_revision.is_none() || known.delivered_revision == known.revision;
     let newest = known.delivered_revision.or(known.revision).unwrap_or_default();
+    let plan = match served.catalog.namespace(namespace).map(|entry| entry.service) {
+        Some(Service::Profile(profile)) if is_settled => Some(profile.fingerprint.as_str()),
+        _ => None,
+    };
     let (current, state) = if status.is_none() {
         (false, "not injected".to_owned())
     } else if !text("skipped").is_empty() {
@@ -49,10 +56,12 @@ fn judge(pod: &Value, served: &Served, namespace: &str) -> Running {
         (false, format!("injected by profile {profile}; the namespace is served by {serving} now"))
     } else if newest.is_empty() {
         (true, "injected; whether it is the newest revision cannot be told".to_owned())
-    } else if revision == newest {
-        (true, "current".to_owned())
-    } else {
+    } else if revision != newest {
         (false, format!("old: the profile is at {newest}"))
+    } else if plan.is_some_and(|plan| plan != text("plan")) {
+        (false, "old: the profile has changed since, though its files have not".to_owned())
+    } else {
+        (true, "current".to_owned())
     };
     Running {
         name: map("/metadata", "name").unwrap_or_default().to_owned(),
@@ -174,6 +183,28 @@ mod tests {
         assert!(text(&found).ends_with("5 running, 3 of them without injection or with an old one\n"));
         assert_eq!(json(&found)[2]["revision"], "r1");
         assert_eq!(text(&[]), "no Spark pods run here\n");
+    }
+
+    #[test]
+    fn a_pod_of_the_same_files_and_other_fields_is_an_old_one() {
+        let labels = json!({"spark-injector.io/inject": "enabled"});
+        let served = |spec: Value, status: Value| {
+            let profile = json!({"apiVersion": GROUP_VERSION, "kind": "SparkProfile", "metadata": {"name": "team-a"},
+                                 "spec": spec, "status": status});
+            let namespace = json!({"metadata": {"name": "team-a", "labels": labels}});
+            Served::new(vec![profile], &[namespace], &Settings::default())
+        };
+        let spec = |pool: &str| json!({"namespaces": {"names": ["team-a"]}, "nodeSelector": {"default": {"pool": pool}}});
+        let before = served(spec("a"), json!({"revision": "r1"}));
+        let plan = before.catalog.profiles().first().map(|profile| profile.fingerprint.clone()).unwrap();
+        let status =
+            json!({"profile": "team-a", "revision": "r1", "plan": plan, "role": "driver"}).to_string();
+        let pod = json!({"metadata": {"name": "p", "annotations": {STATUS_ANNOTATION: status}}});
+        let is_current = |served: &Served| running(std::slice::from_ref(&pod), served, "team-a")[0].current;
+        assert!(is_current(&before));
+        assert!(!is_current(&served(spec("b"), json!({"revision": "r1", "deliveredRevision": "r1"}))));
+        let pending = json!({"revision": "r2", "deliveredRevision": "r1"});
+        assert!(is_current(&served(spec("b"), pending)), "a new pod is given the same");
     }
 
     #[test]
