@@ -1,6 +1,11 @@
 //! Two years of three replicas, an API server, and everything that goes wrong with them: whatever a replica serves
 //! while it calls itself ready verifies, with real certificates, against every bundle published in the last half
 //! minute.
+//!
+//! What is left out, and why. A replica that is not ready gets no connections; it may stay so for [`PATIENCE`] after it
+//! started or was disturbed, and no longer. A bundle without a live authority trusts nobody, whatever is served. And for
+//! as long after all machines slept for months together: everything that anybody trusts may have expired, so there is
+//! nothing to keep, and whoever wakes first makes it anew. The first start is not left out.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -14,6 +19,7 @@ use spark_injector_certs::{
 
 const HOST: &str = "spark-injector.spark-injector.svc";
 const CONFIRM: Duration = Duration::from_secs(30);
+const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 const YEARS: Duration = Duration::from_secs(2 * 365 * 86_400);
 /// A replica that runs, and reaches an API server, for so long is ready.
@@ -60,7 +66,10 @@ struct World {
     ahead: i64,
     api: ApiServer,
     replicas: Vec<Replica>,
+    /// Until when everything is being made, for the first time or anew.
     calm: Duration,
+    /// Until when the last of all machines that slept together is awake.
+    awake: Duration,
 }
 
 fn rules(random: &mut Rng) -> Rules {
@@ -111,7 +120,8 @@ impl World {
             out_until: Duration::ZERO,
         };
         let replicas = (0..3).map(|_| replica(&mut random, Duration::ZERO)).collect();
-        Self { random, time: Duration::ZERO, ahead: 0, api, replicas, calm: PATIENCE }
+        let (calm, awake) = (PATIENCE, Duration::ZERO);
+        Self { random, time: Duration::ZERO, ahead: 0, api, replicas, calm, awake }
     }
 
     /// The clock of the API server.
@@ -174,7 +184,7 @@ impl World {
         if self.fail(0.0002) {
             // All machines slept: everything may have expired, for as long as it takes to wake up.
             self.ahead += self.random.i64(0..150 * 86_400);
-            self.calm = time + PATIENCE;
+            (self.calm, self.awake) = (time + PATIENCE, time + PATIENCE);
             self.rouse();
         }
     }
@@ -319,7 +329,7 @@ impl World {
                 );
                 continue;
             };
-            if time < self.calm {
+            if time < self.awake {
                 continue;
             }
             // Every bundle that was in effect in the last half minute.
@@ -329,10 +339,10 @@ impl World {
                     break;
                 }
                 let known = replica.verified.iter().any(|(certificate, seen, at)| {
-                    certificate == leaf.certificate() && *seen == version && time < *at + DAY
+                    certificate == leaf.certificate() && *seen == version && time < *at + HOUR
                 });
                 let published = &self.api.configuration[version].value;
-                // Before the first start is done, and after a long sleep, nobody is trusted: no call can succeed.
+                // Nobody is trusted: no call can succeed.
                 let is_trusting = published.entries[0]
                     .bundle
                     .iter()
