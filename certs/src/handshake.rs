@@ -70,3 +70,17 @@ impl ResolvesServerCert for Always {
         self.0.clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_session_is_ever_resumed() {
+        for protocols in [Protocols::Tls13, Protocols::Tls12And13] {
+            let config = Handshake { protocols, clients: None }.config(None).unwrap();
+            assert_eq!(config.send_tls13_tickets, 0);
+            assert!(!config.ticketer.enabled() && !config.session_storage.can_cache());
+        }
+    }
+}

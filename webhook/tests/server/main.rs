@@ -203,6 +203,66 @@ fn what_is_not_a_review_is_refused() {
     assert_eq!(server.connect().post(&whole).status, 200, "the server lives on");
 }
 
+/// A head that promises a body is answered although none comes.
+#[test]
+fn an_unknown_path_is_refused_before_its_body_is_read() {
+    let server = Server::start(&[]);
+    for (line, status) in [("POST /other", 404), ("GET /mutate", 405)] {
+        let mut client = server.connect();
+        let head = format!("{line} HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\n");
+        client.0.write_all(head.as_bytes()).unwrap();
+        let response = read_response(&mut client.0).unwrap();
+        assert_eq!((response.status, response.header("connection")), (status, Some("close")));
+    }
+}
+
+#[test]
+fn a_request_whose_end_is_in_doubt_is_refused() {
+    let server = Server::start(&[]);
+    for doubtful in [
+        "Content-Length: 2\r\nContent-Length: 20",
+        "Content-Length: +2",
+        "Content-Length: two",
+        "Transfer-Encoding: chunked, identity",
+        "Content-Length : 2",
+    ] {
+        let mut client = server.connect();
+        let head = "POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+        client.0.write_all(format!("{head}{doubtful}\r\n\r\n{{}}").as_bytes()).unwrap();
+        assert_eq!(read_response(&mut client.0).unwrap().status, 400, "{doubtful}");
+    }
+    assert_eq!(server.connect().post(&review("u")).status, 200);
+}
+
+/// Everything that a request needs is in memory.
+#[test]
+fn no_request_opens_a_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = folder.path().join("trace");
+    let mut command = Command::new("strace");
+    // As a grandchild: the process that is started is the server.
+    command.args(["-D", "-f", "-q", "-e", "trace=socket,connect", "-o"]).arg(&trace);
+    command.arg(env!("CARGO_BIN_EXE_spark-injector"));
+    let mut server = Server::run(command, &[]);
+    let mut client = server.connect();
+    for _ in 0..20 {
+        assert_eq!(client.post(&review("u")).status, 200);
+    }
+    server.signal("-TERM");
+    server.wait_for_log("asked to stop");
+    server.signal("-INT");
+    assert!(server.wait().success());
+    // The tracer may end a moment after it.
+    let started = Instant::now();
+    while !fs::read_to_string(&trace).unwrap().contains("+++ exited") {
+        assert!(started.elapsed() < PATIENCE, "no end of the trace");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let calls = fs::read_to_string(&trace).unwrap();
+    assert_eq!(calls.matches("socket(").count(), 2, "the two ports, and nothing else: {calls}");
+    assert!(!calls.contains("connect("), "{calls}");
+}
+
 #[test]
 fn the_limit_of_a_body_is_seven_mebibytes() {
     let server = Server::start(&[]);

@@ -157,3 +157,15 @@ fn keys_that_stand_twice_and_deep_nesting_are_survived() {
         drop(review(&CATALOG, text.replace("\"OBJECT\"", &object).as_bytes()));
     }
 }
+
+#[test]
+fn a_hundred_thousand_variables_make_the_patch_no_longer() {
+    let with = |count: usize| {
+        let env: Vec<Value> =
+            (0..count).map(|index| json!({"name": format!("V{index}"), "value": "x"})).collect();
+        let pod = crate::support::with(crate::support::driver(), "/spec/containers/0/env", env);
+        let answer = review(&CATALOG, &body(TEAM, &pod));
+        (answer.status, answer.body.len())
+    };
+    assert_eq!(with(100_000), with(10), "what is done depends on the plan");
+}
