@@ -146,7 +146,8 @@ impl fmt::Display for Entry {
 impl fmt::Display for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "f {:04o} {} ", self.mode, self.size)?;
-        self.digest.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        let (words, _) = self.digest.as_chunks();
+        words.iter().try_for_each(|word| write!(f, "{:016x}", u64::from_be_bytes(*word)))?;
         write!(f, " {} {} {}", self.encoding, self.variables.join(","), self.path)
     }
 }

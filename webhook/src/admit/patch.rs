@@ -28,7 +28,7 @@ impl Fragment {
     /// Encodes JSON text that starts and ends between two tokens.
     pub fn new(mut json: String) -> Self {
         pad(&mut json, 0);
-        Self { encoded: STANDARD.encode(json).into() }
+        Self { encoded: ENCODER.encode(json).into() }
     }
 
     /// The JSON text, with its padding.

@@ -103,9 +103,9 @@ impl Builder<'_> {
         let mut layout = self.layout(&mounts, overlay);
         layout.check_inside_overlay(overlay, report);
         let points = layout.mount_points(report);
-        let manifest = manifest(&mounts, points.values().cloned());
+        let manifest = manifest(&mounts, points.values().cloned()).to_string();
         // What init-sync would refuse in every pod is refused here, once, and where its owner sees it.
-        if let (true, Err(error)) = (report.is_clean(), manifest.to_string().parse::<Manifest>()) {
+        if let (true, Err(error)) = (report.is_clean(), manifest.parse::<Manifest>()) {
             report.at(
                 "spec.files",
                 format!("the init container of {}s could not read its manifest: {error}", role.as_str()),
@@ -156,9 +156,9 @@ impl Builder<'_> {
     }
 
     /// The environment, which holds the payload or refers to it.
-    fn tail(&self, mounts: &[&EncodedMount], manifest: &Manifest) -> String {
+    fn tail(&self, mounts: &[&EncodedMount], manifest: &str) -> String {
         // The kubelet expands $(NAME); a doubled $ stands for itself.
-        let manifest = manifest.to_string().replace('$', "$$");
+        let manifest = manifest.replace('$', "$$");
         let mut env = vec![json!({ "name": MANIFEST_VARIABLE, "value": manifest })];
         for (name, value) in distinct_variables(mounts.iter().copied()) {
             env.push(if self.delivery == Delivery::Secret {
