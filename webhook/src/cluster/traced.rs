@@ -55,3 +55,60 @@ where
         Box::pin(noted.instrument(span))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::future::{Ready, ready};
+    use std::sync::{Arc, Mutex};
+
+    use tracing_subscriber::fmt::format::FmtSpan;
+
+    use super::*;
+
+    /// What was logged.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Answers everything.
+    struct Answers;
+
+    impl Service<Request<&'static str>> for Answers {
+        type Response = Response<&'static str>;
+        type Error = Infallible;
+        type Future = Ready<Result<Self::Response, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Request<&'static str>) -> Self::Future {
+            ready(Ok(Response::new("s3cr3t of an answer")))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_is_named_and_not_quoted() {
+        let log = Lines::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG);
+        let subscriber = subscriber.with_ansi(false).with_span_events(FmtSpan::CLOSE);
+        let guard = tracing::subscriber::set_default(subscriber.with_writer(move || writer.clone()).finish());
+        let request = Request::get("/api/v1/secrets/a?token=s3cr3t").body("s3cr3t of a request").unwrap();
+        assert_eq!(Trace.layer(Answers).call(request).await.unwrap().status(), 200);
+        drop(guard);
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert!(text.contains(r#"api_call{method=GET path="/api/v1/secrets/a" status=200}"#), "{text}");
+        assert!(text.contains("time.busy=") && !text.contains("s3cr3t"), "{text}");
+    }
+}
