@@ -110,7 +110,8 @@ fn the_next_pod_gets_what_was_applied() {
             let code = event["responseStatus"]["code"].as_u64();
             let name = &event["objectRef"]["name"];
             let is_first = resource == "leases" || (name == "spark-injector-ledger" && code == Some(404));
-            assert!(code.is_none_or(|code| code < 400) || is_first, "{event}");
+            // A cache of the API server that is not filled yet answers 429, and is asked again.
+            assert!(code.is_none_or(|code| code < 400 || code == 429) || is_first, "{event}");
         }
     }
 }
