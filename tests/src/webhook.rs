@@ -1,5 +1,6 @@
 //! The built `spark-injector serve` as a child process on loopback.
 
+use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -20,6 +21,8 @@ use crate::scratch::Scratch;
 
 const START: Duration = Duration::from_secs(20);
 const STOP: Duration = Duration::from_secs(30);
+/// Lines of the log that are kept, the latest: at full speed there are ten million in five minutes.
+const LOG_LINES: usize = 100_000;
 
 /// What `serve` proves itself with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -55,7 +58,7 @@ pub struct Webhook {
     review: SocketAddr,
     admin: SocketAddr,
     authority: Authority,
-    log: Arc<Mutex<Vec<String>>>,
+    log: Arc<Mutex<VecDeque<String>>>,
     // The certificate files, for as long as the server may read them again.
     files: Scratch,
 }
@@ -98,11 +101,15 @@ impl Webhook {
         }
         let mut process = Process::spawn("spark-injector", &command, Stdio::piped(), Stdio::piped());
 
-        let log = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::new(Mutex::new(VecDeque::new()));
         let (kept, stderr) = (Arc::clone(&log), process.stderr().expect("a pipe"));
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                kept.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                if kept.len() == LOG_LINES {
+                    kept.pop_front();
+                }
+                kept.push_back(line);
             }
         });
         let (sender, lines) = mpsc::channel();
@@ -116,7 +123,7 @@ impl Webhook {
 
         let first = lines.recv_timeout(START).unwrap_or_else(|_| {
             let status = process.wait(Duration::from_millis(200));
-            let log = log.lock().unwrap_or_else(PoisonError::into_inner).join("\n");
+            let log = lines_of(&log).join("\n");
             panic!("spark-injector serve printed no address (status {status:?}); it said:\n{log}")
         });
         let ready: Value = serde_json::from_str(&first).unwrap_or(Value::Null);
@@ -198,9 +205,9 @@ impl Webhook {
         self.admin("/metrics").1
     }
 
-    /// The lines on standard error so far.
+    /// The lines on standard error so far, the latest if there are very many.
     pub fn log(&self) -> Vec<String> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lines_of(&self.log)
     }
 
     /// Waits for a line on standard error that contains `text`.
@@ -242,4 +249,8 @@ impl Webhook {
         self.terminate();
         self.process.wait(STOP).unwrap_or_else(|| panic!("still running: {}", self.log().join("\n")))
     }
+}
+
+fn lines_of(log: &Mutex<VecDeque<String>>) -> Vec<String> {
+    log.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
 }
