@@ -86,9 +86,23 @@ impl Process {
         self.child.stderr.take()
     }
 
-    /// Sends a signal by its short name, as in `TERM`.
+    /// Sends a signal by its short name, as in `TERM`; after `STOP`, waits until every thread has stopped.
     pub fn signal(&mut self, signal: &str) {
         self.tell(signal);
+        if signal == "STOP" {
+            let stopped = wait_until(Duration::from_secs(10), || self.has_stopped().then_some(()));
+            assert!(stopped.is_some(), "{} goes on after SIGSTOP", self.name);
+        }
+    }
+
+    /// Whether every thread is stopped: under load one of them may run on for a moment.
+    fn has_stopped(&self) -> bool {
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", self.id())) else { return false };
+        threads.flatten().all(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            // The state follows the name, which stands in parentheses and may hold any.
+            stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+        })
     }
 
     /// The exit status, if the command has ended.
