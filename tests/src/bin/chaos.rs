@@ -3,8 +3,7 @@
 // A suite that cannot set up its world has nothing to return: the panic is the message.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
-use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -97,22 +96,9 @@ fn main() -> ExitCode {
             }
         }
     }
-    let file = arguments.report;
-    let mut text = heading(file.as_ref());
-    let _ = writeln!(text, "\n{} minutes in all.", begin.elapsed().as_secs() / 60);
-    text += &report.markdown();
-    match file {
-        Some(file) => {
-            std::fs::write(&file, &text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-            eprintln!("report: {}", file.display());
-        }
-        None => eprintln!("{text}"),
-    }
-    let broken = report.broken();
-    for line in &broken {
-        eprintln!("BROKEN: {line}");
-    }
-    if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let file = arguments.report.as_deref();
+    let minutes = begin.elapsed().as_secs() / 60;
+    report.finish(file, &format!("{}\n{minutes} minutes in all.\n", heading(file)))
 }
 
 fn play(scene: Scene, arguments: &Arguments, stage: &mut Option<Stage>) -> Vec<Finding> {
@@ -154,7 +140,7 @@ fn on_stage(scene: Scene, arguments: &Arguments, stage: &mut Stage) -> Vec<Findi
     vec![finding]
 }
 
-fn heading(file: Option<&PathBuf>) -> String {
+fn heading(file: Option<&Path>) -> String {
     let date = file.and_then(|file| file.file_stem()).map(|stem| format!(", {}", stem.display()));
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     format!(

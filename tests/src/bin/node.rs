@@ -3,7 +3,6 @@
 // A suite that cannot set up its world has nothing to return: the panic is the message.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -105,22 +104,10 @@ fn play(file: Option<&Path>, rate: u32) -> ExitCode {
     report.add(restarts::killed(&node, rate));
     report.add(restarts::stopped(&node));
 
-    let mut text = heading(file, &node.versions());
-    let _ = writeln!(text, "\nThe node was ready after {up} s; {} s in all.", begin.elapsed().as_secs());
-    text += &report.markdown();
+    let heading = heading(file, &node.versions());
+    let seconds = begin.elapsed().as_secs();
     drop(node);
-    match file {
-        Some(file) => {
-            std::fs::write(file, &text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-            eprintln!("report: {}", file.display());
-        }
-        None => eprintln!("{text}"),
-    }
-    let broken = report.broken();
-    for line in &broken {
-        eprintln!("BROKEN: {line}");
-    }
-    if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    report.finish(file, &format!("{heading}\nThe node was ready after {up} s; {seconds} s in all.\n"))
 }
 
 fn heading(file: Option<&Path>, versions: &[String]) -> String {

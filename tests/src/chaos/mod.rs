@@ -28,7 +28,9 @@ pub mod vitals;
 mod client;
 
 use std::fmt::{Display, Write as _};
+use std::path::Path;
 use std::process::Command;
+use std::process::ExitCode;
 
 /// What the scenes found.
 #[derive(Debug, Default)]
@@ -81,6 +83,26 @@ impl Report {
     /// Adds what a scene found.
     pub fn add(&mut self, finding: Finding) {
         self.findings.push(finding);
+    }
+
+    /// Writes the whole below `heading`, to the file or else to the standard error, and says which promises do not hold.
+    ///
+    /// # Panics
+    /// When the file cannot be written.
+    pub fn finish(&self, file: Option<&Path>, heading: &str) -> ExitCode {
+        let text = heading.to_owned() + &self.markdown();
+        match file {
+            Some(file) => {
+                std::fs::write(file, &text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+                eprintln!("report: {}", file.display());
+            }
+            None => eprintln!("{text}"),
+        }
+        let broken = self.broken();
+        for line in &broken {
+            eprintln!("BROKEN: {line}");
+        }
+        if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
     /// The promises that do not hold, with the title of their scene.
