@@ -1,6 +1,6 @@
-//! Inject, skip or deny: the decision on one request, from the request and the catalog alone.
+//! Inject, isolate, skip or deny: the decision on one request, from the request and the catalog alone.
 
-use super::plan::{Isolation, NodeSelector, Plan};
+use super::decision::{Decision, Denial, Others, Question, Skip, Step};
 use super::pod::Pod;
 use super::reinvoked::{self, Stranger};
 use super::review::Request;
@@ -12,217 +12,90 @@ use crate::api::names::{
 use crate::api::{Mode, Role};
 use crate::catalog::{Catalog, CompiledProfile, NamespaceEntry, Service};
 
-/// Why a pod is left alone. A closed set: the same word in logs, metrics and on the command line.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Skip {
-    /// The injector's own namespace and those of the control plane.
-    ExcludedNamespace,
-    /// A mirror pod of a static pod cannot be changed.
-    MirrorPod,
-    /// The profile is in mode Off.
-    ModeOff,
-    /// The namespace lacks the label.
-    NamespaceNotOptedIn,
-    /// The namespace lacks the label that isolates it.
-    NamespaceNotIsolated,
-    /// Not the creation of a pod.
-    NotAPodCreation,
-    /// The profile of an isolated namespace is about Spark pods alone.
-    NotIsolating,
-    /// Neither a driver nor an executor.
-    NotSpark,
-    /// The pod is going away already.
-    Terminating,
-    /// The init container is a Linux program.
-    Windows,
-}
-
-impl Skip {
-    /// The word for logs and metrics.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::ExcludedNamespace => "excluded_namespace",
-            Self::MirrorPod => "mirror_pod",
-            Self::ModeOff => "mode_off",
-            Self::NamespaceNotIsolated => "namespace_not_isolated",
-            Self::NamespaceNotOptedIn => "namespace_not_opted_in",
-            Self::NotAPodCreation => "not_a_pod_creation",
-            Self::NotIsolating => "profile_not_isolating",
-            Self::NotSpark => "not_spark",
-            Self::Terminating => "terminating",
-            Self::Windows => "windows",
-        }
-    }
-
-    /// The sentence for a person who asks why.
-    pub fn sentence(self) -> &'static str {
-        match self {
-            Self::ExcludedNamespace => "pods of this namespace are never touched",
-            Self::MirrorPod => "a mirror pod of a static pod cannot be changed",
-            Self::ModeOff => "the profile of this namespace is in mode Off",
-            Self::NamespaceNotIsolated => "the namespace is not labelled spark-injector.io/isolate: enabled",
-            Self::NamespaceNotOptedIn => "the namespace is not labelled spark-injector.io/inject: enabled",
-            Self::NotAPodCreation => "only the creation of pods is of interest",
-            Self::NotIsolating => "the profile of this namespace does not have nodeSelector.scope: AllPods",
-            Self::NotSpark => "the pod is no Spark driver or executor: its label spark-role says neither",
-            Self::Terminating => "the pod is being deleted",
-            Self::Windows => "the pod is for Windows, the init container is a Linux program",
-        }
-    }
-
-    /// Whether the user should hear of it.
-    pub fn is_surprising(self) -> bool {
-        matches!(self, Self::Windows)
-    }
-}
-
-/// A refusal: the user's or the owner's mistake, never ours.
-#[derive(Clone, Debug)]
-pub struct Denial {
-    /// 403 where a rule forbids it, 422 where it cannot be done.
-    pub code: u16,
-    /// The word for logs and metrics.
-    pub reason: &'static str,
-    /// One sentence: what, where, what to do.
-    pub message: String,
-}
-
-impl Denial {
-    /// A rule of the profile or namespace forbids it.
-    pub fn policy(reason: &'static str, message: String) -> Self {
-        Self { code: 403, reason, message }
-    }
-
-    /// It cannot be done to this pod.
-    pub fn unprocessable(reason: &'static str, message: String) -> Self {
-        Self { code: 422, reason, message }
-    }
-}
-
-/// What to do with a pod.
-#[derive(Debug)]
-pub(super) enum Step<'c> {
-    /// Refuse it.
-    Deny(Denial),
-    /// Merge the plan into it.
-    Inject {
-        /// What to add.
-        plan: &'c Plan,
-        /// Index of the Spark container.
-        spark: usize,
-        /// Node selector of the namespace.
-        selector: &'c NodeSelector,
-    },
-    /// Hold it to the nodes of its namespace.
-    Isolate {
-        /// What the profile says beside the node selector.
-        isolation: &'c Isolation,
-        /// Node selector of the namespace.
-        selector: &'c NodeSelector,
-        /// Whether the status annotation is this entry's to write; otherwise it is the one that injects.
-        sign: bool,
-    },
-    /// Write down that it opted out, and leave it alone.
-    OptOut,
-    /// Leave it alone.
-    Skip(Skip),
-    /// The namespace is not known yet: ask the API server to try again.
-    Wait,
-}
-
-/// What a revision of the profile does with a pod.
-type Judge = for<'c> fn(&'c CompiledProfile, &NamespaceEntry<'c>, &Pod<'_>, Option<Role>) -> Step<'c>;
-
-/// A pod that was given something before, and what others may have given it.
-#[derive(Debug)]
-pub(super) struct Reinvoked<'c> {
-    entry: NamespaceEntry<'c>,
-    judge: Judge,
-    /// Further revisions that may have given the pod what it has.
-    others: Vec<&'c CompiledProfile>,
-    /// Set where none is known that did.
-    stranger: Option<Stranger>,
-}
-
-/// A decision, and what is known about the request by then.
-#[derive(Debug)]
-pub(super) struct Decision<'c> {
-    /// The profile that serves the namespace.
-    pub profile: Option<&'c CompiledProfile>,
-    /// Whether the profile only watches.
-    pub audit: bool,
-    /// Role of the pod.
-    pub role: Option<Role>,
-    /// What to do.
-    pub step: Step<'c>,
-    /// Set where the pod has a status annotation.
-    pub reinvoked: Option<Reinvoked<'c>>,
-}
-
-impl<'c> Decision<'c> {
-    /// Notes what a pod says that it was given before.
-    fn remember(&mut self, entry: NamespaceEntry<'c>, judge: Judge, pod: &Pod<'_>) {
-        if pod.annotation(STATUS_ANNOTATION).is_some() {
-            let stranger = Stranger::of(&entry, pod);
-            self.reinvoked = Some(Reinvoked { entry, judge, others: Vec::new(), stranger });
-        }
-    }
-
-    /// What the pod says that it was given, where nobody here knows of it. In mode Audit nobody is asked to wait.
-    pub(super) fn stranger(&self) -> Option<&Stranger> {
-        self.reinvoked.as_ref()?.stranger.as_ref().filter(|_| !self.audit)
-    }
-
-    /// The decision by another revision that may have given the pod what it has, where this one refuses it.
-    pub(super) fn by_another_revision(&self, request: &Request<'_>) -> Option<Self> {
-        let Reinvoked { entry, judge, others, .. } = self.reinvoked.as_ref()?;
-        let (profile, others) = others.split_first()?;
-        let step = judge(profile, entry, request.object.as_ref()?, self.role);
-        Some(Self {
-            profile: Some(profile),
-            audit: self.audit,
-            role: self.role,
-            step,
-            reinvoked: Some(Reinvoked {
-                entry: *entry,
-                judge: *judge,
-                others: others.to_vec(),
-                stranger: None,
-            }),
-        })
-    }
-}
-
 /// Decides whether a Spark pod is injected.
 pub(super) fn decide<'c>(catalog: &'c Catalog, request: &Request<'_>) -> Decision<'c> {
-    decided(|decision| decide_step(catalog, request, decision))
+    let Some(pod) = created_pod(request) else {
+        return Decision::without_profile(None, Step::Skip(Skip::NotAPodCreation));
+    };
+    let (entry, role) = match injectable(catalog, request, pod) {
+        Ok(found) => found,
+        Err(instead) => return Decision::without_profile(role_of(pod), instead),
+    };
+    // Not asked of a pod that opted out: its spec has not been read.
+    if !opts_out(pod) && is_for_windows(pod) {
+        return Decision::without_profile(Some(role), Step::Skip(Skip::Windows));
+    }
+    let judges = serving(&entry, request, INJECT_LABEL)
+        .map(|serving| reinvoked::revisions(&entry, serving, pod, role));
+    decided(entry, Question::Injection(role), judges, pod, Some(role))
 }
 
 /// Decides whether a pod, Spark's or not, is held to the nodes of its namespace.
 pub(super) fn decide_isolation<'c>(catalog: &'c Catalog, request: &Request<'_>) -> Decision<'c> {
-    decided(|decision| isolation_step(catalog, request, decision))
+    let Some(pod) = created_pod(request) else {
+        return Decision::without_profile(None, Step::Skip(Skip::NotAPodCreation));
+    };
+    let role = role_of(pod);
+    let entry = match isolatable(catalog, request, pod) {
+        Ok(entry) => entry,
+        Err(instead) => return Decision::without_profile(role, instead),
+    };
+    // Whoever isolates a namespace wants no pod elsewhere, least of all while nobody can say where it belongs.
+    let judges = serving(&entry, request, ISOLATE_LABEL)
+        .map(|serving| (serving, reinvoked::isolators(&entry, pod, role)));
+    let sign = !(entry.opted_in && role.is_some());
+    decided(entry, Question::Isolation { sign }, judges, pod, role)
 }
 
-fn decided<'c>(by: impl FnOnce(&mut Decision<'c>) -> Result<Step<'c>, Denial>) -> Decision<'c> {
-    let mut decision =
-        Decision { profile: None, audit: false, role: None, step: Step::Wait, reinvoked: None };
-    decision.step = match by(&mut decision) {
-        Ok(step) => step,
-        Err(denial) => Step::Deny(denial),
-    };
-    decision
+/// The decision by the first of the judges, who names the others; a refusal where there is none.
+fn decided<'c>(
+    entry: NamespaceEntry<'c>,
+    question: Question,
+    judges: Result<(&'c CompiledProfile, Vec<&'c CompiledProfile>), Denial>,
+    pod: &Pod<'_>,
+    role: Option<Role>,
+) -> Decision<'c> {
+    let audit = entry.mode == Mode::Audit;
+    let stranger = Stranger::of(&entry, pod);
+    match judges {
+        Ok((profile, revisions)) => Decision {
+            profile: Some(profile),
+            audit,
+            role,
+            step: step_by(profile, question, &entry, pod),
+            stranger,
+            others: Some(Others { entry, question, revisions }),
+        },
+        Err(denial) => {
+            Decision { profile: None, audit, role, step: Step::Deny(denial), stranger, others: None }
+        }
+    }
+}
+
+/// The decision by another revision that may have given the pod what it has, where this one refuses it.
+pub(super) fn by_another_revision<'c>(refusal: &Decision<'c>, request: &Request<'_>) -> Option<Decision<'c>> {
+    let Others { entry, question, revisions } = refusal.others.as_ref()?;
+    let (profile, rest) = revisions.split_first()?;
+    Some(Decision {
+        profile: Some(profile),
+        audit: refusal.audit,
+        role: refusal.role,
+        step: step_by(profile, *question, entry, request.object.as_ref()?),
+        stranger: None,
+        others: Some(Others { entry: *entry, question: *question, revisions: rest.to_vec() }),
+    })
 }
 
 /// Whether [`decide`] looks at the spec of a pod.
 pub(super) fn needs_spec(catalog: &Catalog, request: &Request<'_>, pod: &Pod<'_>) -> bool {
     // What was given to a pod before is judged by its init containers, also where it opted out.
     let opted_out = opts_out(pod) && pod.annotation(STATUS_ANNOTATION).is_none();
-    !opted_out && injectable(catalog, request, pod).is_ok()
+    creates_pod(request) && !opted_out && injectable(catalog, request, pod).is_ok()
 }
 
 /// Whether [`decide_isolation`] looks at the spec of a pod.
 pub(super) fn isolation_needs_spec(catalog: &Catalog, request: &Request<'_>, pod: &Pod<'_>) -> bool {
-    isolatable(catalog, request, pod).is_ok()
+    creates_pod(request) && isolatable(catalog, request, pod).is_ok()
 }
 
 /// Namespace and role of a pod that is to be injected, as far as can be told without its spec; else what to do instead.
@@ -231,9 +104,6 @@ fn injectable<'c>(
     request: &Request<'_>,
     pod: &Pod<'_>,
 ) -> Result<(NamespaceEntry<'c>, Role), Step<'static>> {
-    if !creates_pod(request) {
-        return Err(Step::Skip(Skip::NotAPodCreation));
-    }
     let role = role_of(pod).ok_or(Step::Skip(Skip::NotSpark))?;
     let entry = reachable(catalog, request, pod)?;
     if !entry.opted_in {
@@ -251,9 +121,6 @@ fn isolatable<'c>(
     request: &Request<'_>,
     pod: &Pod<'_>,
 ) -> Result<NamespaceEntry<'c>, Step<'static>> {
-    if !creates_pod(request) {
-        return Err(Step::Skip(Skip::NotAPodCreation));
-    }
     let entry = reachable(catalog, request, pod)?;
     if !entry.isolated {
         return Err(Step::Skip(Skip::NamespaceNotIsolated));
@@ -284,42 +151,17 @@ fn reachable<'c>(
     catalog.namespace(namespace).ok_or(Step::Wait)
 }
 
-fn decide_step<'c>(
-    catalog: &'c Catalog,
-    request: &Request<'_>,
-    decision: &mut Decision<'c>,
-) -> Result<Step<'c>, Denial> {
-    let Some(pod) = request.object.as_ref().filter(|_| creates_pod(request)) else {
-        return Ok(Step::Skip(Skip::NotAPodCreation));
-    };
-    decision.role = role_of(pod);
-    let (entry, role) = match injectable(catalog, request, pod) {
-        Ok(found) => found,
-        Err(instead) => return Ok(instead),
-    };
-    decision.audit = entry.mode == Mode::Audit;
-    // Not asked of a pod that opted out: its spec has not been read.
-    if !opts_out(pod) && is_for_windows(pod) {
-        return Ok(Step::Skip(Skip::Windows));
-    }
-    decision.remember(entry, injection_under, pod);
-    let profile = serving(&entry, request, INJECT_LABEL)?;
-    let (first, others) = reinvoked::revisions(&entry, profile, pod, role);
-    decision.profile = Some(first);
-    if let Some(reinvoked) = &mut decision.reinvoked {
-        reinvoked.others = others;
-    }
-    Ok(injection_under(first, &entry, pod, Some(role)))
-}
-
-fn injection_under<'c>(
+/// What one revision of the profile does with a pod.
+fn step_by<'c>(
     profile: &'c CompiledProfile,
+    question: Question,
     entry: &NamespaceEntry<'c>,
     pod: &Pod<'_>,
-    role: Option<Role>,
 ) -> Step<'c> {
-    let Some(role) = role else { return Step::Skip(Skip::NotSpark) };
-    injection(profile, entry, pod, role).unwrap_or_else(Step::Deny)
+    match question {
+        Question::Injection(role) => injection(profile, entry, pod, role).unwrap_or_else(Step::Deny),
+        Question::Isolation { sign } => isolation(profile, entry, sign),
+    }
 }
 
 fn injection<'c>(
@@ -338,41 +180,11 @@ fn injection<'c>(
     Ok(Step::Inject { plan, spark, selector: entry.selector_under(profile) })
 }
 
-fn isolation_step<'c>(
-    catalog: &'c Catalog,
-    request: &Request<'_>,
-    decision: &mut Decision<'c>,
-) -> Result<Step<'c>, Denial> {
-    let Some(pod) = request.object.as_ref().filter(|_| creates_pod(request)) else {
-        return Ok(Step::Skip(Skip::NotAPodCreation));
-    };
-    decision.role = role_of(pod);
-    let entry = match isolatable(catalog, request, pod) {
-        Ok(entry) => entry,
-        Err(instead) => return Ok(instead),
-    };
-    decision.audit = entry.mode == Mode::Audit;
-    decision.remember(entry, isolation_under, pod);
-    // Whoever isolates a namespace wants no pod elsewhere, least of all while nobody can say where it belongs.
-    let profile = serving(&entry, request, ISOLATE_LABEL)?;
-    decision.profile = Some(profile);
-    if let Some(reinvoked) = &mut decision.reinvoked {
-        reinvoked.others = reinvoked::isolators(&entry, pod, decision.role);
+fn isolation<'c>(profile: &'c CompiledProfile, entry: &NamespaceEntry<'c>, sign: bool) -> Step<'c> {
+    match &profile.isolation {
+        Some(isolation) => Step::Isolate { isolation, selector: entry.selector_under(profile), sign },
+        None => Step::Skip(Skip::NotIsolating),
     }
-    Ok(isolation_under(profile, &entry, pod, decision.role))
-}
-
-fn isolation_under<'c>(
-    profile: &'c CompiledProfile,
-    entry: &NamespaceEntry<'c>,
-    _: &Pod<'_>,
-    role: Option<Role>,
-) -> Step<'c> {
-    let Some(isolation) = &profile.isolation else {
-        return Step::Skip(Skip::NotIsolating);
-    };
-    let sign = !(entry.opted_in && role.is_some());
-    Step::Isolate { isolation, selector: entry.selector_under(profile), sign }
 }
 
 /// The profile that serves a namespace with this label.
@@ -395,6 +207,11 @@ fn role_of(pod: &Pod<'_>) -> Option<Role> {
 
 fn opts_out(pod: &Pod<'_>) -> bool {
     pod.label(INJECT_LABEL) == Some(INJECT_DISABLED)
+}
+
+/// The pod, where a request creates one.
+fn created_pod<'r, 'a>(request: &'r Request<'a>) -> Option<&'r Pod<'a>> {
+    request.object.as_ref().filter(|_| creates_pod(request))
 }
 
 fn creates_pod(request: &Request<'_>) -> bool {

@@ -5,6 +5,7 @@
 //! maps a decision to an answer, a log line and a metric.
 
 mod decide;
+mod decision;
 mod decode;
 pub mod equal;
 mod merge;
@@ -19,13 +20,13 @@ mod reinvoked;
 mod review;
 mod spark_container;
 
-pub use decide::{Denial, Skip};
+pub use decision::{Denial, Skip};
 pub(crate) use merge::covers;
 pub use outcome::{Action, Answer, Note, Outcome, Record, Verdict};
 pub use pod::{clean_path, is_below};
 use serde_json::{Value, json};
 
-use self::decide::{Decision, Step};
+use self::decision::{Decision, Step};
 use self::decode::decode;
 use self::merge::{LazyObject, Merged, Placement, Target, merge};
 use self::outcome::{Ending, Unavailable};
@@ -132,7 +133,7 @@ fn examine<T, F: FnOnce(&Ending<'_>) -> T>(
         default_priority_class: catalog.default_priority_class(),
     };
     let unknown = |denial: Option<&Denial>| Ending::unavailable(decision, Unavailable::Plan(denial));
-    let refuse = |plan, denial: &Denial, render: F| match decision.by_another_revision(request) {
+    let refuse = |plan, denial: &Denial, render: F| match decide::by_another_revision(decision, request) {
         Some(other) => examine(catalog, body, request, &other, render),
         None if is_by_a_stranger(catalog, body, decision) => render(&unknown(Some(denial))),
         None => render(&Ending::denied(decision, plan, denial)),
@@ -169,13 +170,13 @@ fn examine<T, F: FnOnce(&Ending<'_>) -> T>(
 fn is_by_a_stranger(catalog: &Catalog, body: &[u8], decision: &Decision<'_>) -> bool {
     let is_plausible =
         |stranger: &Stranger| stranger.is_plausible(catalog.init_image(), &LazyObject::new(body));
-    decision.stranger().is_some_and(is_plausible)
+    decision.stranger.as_ref().is_some_and(is_plausible)
 }
 
 /// Whether the pod has our init container, was given something that is not known here, and lacks something of what is. A
 /// copied annotation without the init container gives nothing away.
 fn has_more_from_a_stranger(decision: &Decision<'_>, merged: &Merged<'_>) -> bool {
-    decision.stranger().is_some_and(Stranger::has_init_container) && !merged.only_signs()
+    decision.stranger.as_ref().is_some_and(Stranger::has_init_container) && !merged.only_signs()
 }
 
 const CONTAINERS: &Pointer<'static> = &Pointer::new("/spec/containers");

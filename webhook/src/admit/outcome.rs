@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::decide::{Decision, Denial, Skip, Step};
+use super::decision::{Decision, Denial, Skip, Step};
 use super::merge::Merged;
 use super::parts::Parts;
 use super::patch::Patch;

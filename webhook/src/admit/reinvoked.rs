@@ -12,10 +12,10 @@ use serde_json::Value;
 use super::OPTED_OUT;
 use super::merge::LazyObject;
 use super::pod::Pod;
-use crate::api::Role;
 use crate::api::names::{
     INIT_CONTAINER, INJECT_DISABLED, INJECT_LABEL, STATUS_ANNOTATION, VARIANT_LABEL, files_secret,
 };
+use crate::api::{Mode, Role};
 use crate::catalog::{CompiledProfile, NamespaceEntry, Service};
 
 /// The revisions by which a pod is judged: the one that serves, or those that may have given the pod what it has, the
@@ -89,8 +89,12 @@ pub(super) struct Stranger {
 
 impl Stranger {
     /// What a pod says of itself where that is not known here: a plan of the profile that serves its namespace; or, if it
-    /// has an init container of our name, of any profile, since the namespace may have another one by now.
+    /// has an init container of our name, of any profile, since the namespace may have another one by now. In mode Audit
+    /// there is none: nobody is asked to wait.
     pub(super) fn of(entry: &NamespaceEntry<'_>, pod: &Pod<'_>) -> Option<Self> {
+        if entry.mode == Mode::Audit {
+            return None;
+        }
         let text = pod.annotation(STATUS_ANNOTATION)?;
         if text == OPTED_OUT && pod.label(INJECT_LABEL) == Some(INJECT_DISABLED) {
             // Some replica allowed it.

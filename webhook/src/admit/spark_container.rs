@@ -1,6 +1,6 @@
 //! Which of the containers of a pod runs Spark.
 
-use super::decide::Denial;
+use super::decision::Denial;
 use super::plan::Plan;
 use super::pod::{Container, Pod};
 use crate::api::Role;

@@ -26,7 +26,7 @@ use serde_json::Value;
 pub(crate) use isolation::covers;
 pub(super) use isolation::isolate;
 
-use super::decide::Denial;
+use super::decision::Denial;
 use super::outcome::{Action, Note};
 use super::patch::{ListEdit, Patch};
 use super::plan::{Item, NodeSelector, Plan, Whitelist};
