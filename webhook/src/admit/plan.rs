@@ -159,62 +159,11 @@ pub struct SparkOverlay {
     pub security: Keyed,
 }
 
-impl Overlay {
-    /// Merges a later layer over this one: keyed items replace, scalars replace, host names of one ip unite.
-    pub fn merge(&mut self, later: &Self) {
-        let Self {
-            labels,
-            annotations,
-            node_selector,
-            volumes,
-            init_containers,
-            sidecars,
-            host_aliases,
-            nameservers,
-            searches,
-            dns_options,
-            tolerations,
-            topology_spread,
-            pull_secrets,
-            scalars,
-            pod_security,
-            spark,
-        } = later;
-        self.labels.put_all(labels);
-        self.annotations.put_all(annotations);
-        self.node_selector.put_all(node_selector);
-        self.volumes.put_all(volumes);
-        self.init_containers.put_all(init_containers);
-        self.sidecars.put_all(sidecars);
-        for alias in host_aliases {
-            let united = match self.host_aliases.get(&alias.key) {
-                Some(known) => unite_aliases(known, alias),
-                None => alias.clone(),
-            };
-            self.host_aliases.put(united);
-        }
-        self.nameservers.put_all(nameservers);
-        self.searches.put_all(searches);
-        self.dns_options.put_all(dns_options);
-        self.tolerations.put_all(tolerations);
-        self.topology_spread.put_all(topology_spread);
-        self.pull_secrets.put_all(pull_secrets);
-        self.scalars.put_all(scalars);
-        self.pod_security.put_all(pod_security);
-        let SparkOverlay { env, env_from, ports, mounts, requests, limits, lifecycle, security } = spark;
-        self.spark.env.put_all(env);
-        self.spark.env_from.put_all(env_from);
-        self.spark.ports.put_all(ports);
-        self.spark.mounts.put_all(mounts);
-        self.spark.requests.put_all(requests);
-        self.spark.limits.put_all(limits);
-        self.spark.lifecycle.put_all(lifecycle);
-        self.spark.security.put_all(security);
-    }
-
-    /// All that is in it, by the names of its fields.
-    pub fn lists(&self) -> [(&'static str, &Keyed); 23] {
-        let Self {
+/// Every list of a borrowed [`Overlay`] with the name of its field, as borrowed as the overlay. The one place that names
+/// them all: a field that is left out does not compile.
+macro_rules! lists {
+    ($overlay:expr) => {{
+        let Overlay {
             labels,
             annotations,
             node_selector,
@@ -231,7 +180,7 @@ impl Overlay {
             scalars,
             pod_security,
             spark: SparkOverlay { env, env_from, ports, mounts, requests, limits, lifecycle, security },
-        } = self;
+        } = $overlay;
         [
             ("labels", labels),
             ("annotations", annotations),
@@ -257,7 +206,36 @@ impl Overlay {
             ("lifecycle", lifecycle),
             ("security", security),
         ]
+    }};
+}
+
+impl Overlay {
+    /// Merges a later layer over this one: keyed items replace, scalars replace, host names of one ip unite.
+    pub fn merge(&mut self, later: &Self) {
+        let aliases = united(&self.host_aliases, &later.host_aliases);
+        for ((_, list), (_, later)) in lists!(self).into_iter().zip(later.lists()) {
+            list.put_all(later);
+        }
+        self.host_aliases = aliases;
     }
+
+    /// All that is in it, by the names of its fields.
+    pub fn lists(&self) -> [(&'static str, &Keyed); 23] {
+        lists!(self)
+    }
+}
+
+/// Host aliases of two layers.
+fn united(earlier: &Keyed, later: &Keyed) -> Keyed {
+    let mut united = earlier.clone();
+    for alias in later {
+        let alias = match earlier.get(&alias.key) {
+            Some(known) => unite_aliases(known, alias),
+            None => alias.clone(),
+        };
+        united.put(alias);
+    }
+    united
 }
 
 /// The host names of a host alias entry.

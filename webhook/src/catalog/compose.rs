@@ -59,6 +59,13 @@ impl<T> ByRole<T> {
     }
 }
 
+impl ByRole<Overlay> {
+    fn merge(&mut self, later: &Self) {
+        self.driver.merge(&later.driver);
+        self.executor.merge(&later.executor);
+    }
+}
+
 /// An entry of `files`, and for whom it is left after later entries took its place.
 #[derive(Clone, Debug)]
 pub(super) struct ComposedFiles {
@@ -192,14 +199,9 @@ fn inherit(composed: &mut Composed, base: &Composed) {
     composed.scope = scope.or(composed.scope);
     composed.role_variable = role_variable.or(composed.role_variable.take());
     composed.pull_secret = pull_secret.or(composed.pull_secret.take());
-    for role in Role::ALL {
-        composed.layers.get_mut(role).merge(layers.get(role));
-    }
+    composed.layers.merge(&layers);
     for (name, layers) in variants {
-        let variant = composed.variants.entry(name).or_default();
-        for role in Role::ALL {
-            variant.get_mut(role).merge(layers.get(role));
-        }
+        composed.variants.entry(name).or_default().merge(&layers);
     }
     for mut files in files {
         // From here on a message has to say whose field it is.

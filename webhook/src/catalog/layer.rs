@@ -113,8 +113,7 @@ impl Layer<'_> {
         }
         let layers = composed.variants.entry(name.to_owned()).or_default();
         if let Some(template) = &variant.template {
-            let layer =
-                template::overlay(template, &format!("{path}.template"), &self.profile.name, self.report);
+            let layer = self.template(template, &format!("{path}.template"));
             for role in Role::ALL {
                 layers.get_mut(role).merge(&layer);
             }
