@@ -2,13 +2,14 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use spark_injector::server::Limits;
 
 use super::client::{Client, PATIENCE, read_response, review};
 use super::local::Local;
-use super::{Command, Server};
+use super::process::Server;
 
 /// No review, however long.
 static SPACES: [u8; 700_000] = [b' '; 700_000];

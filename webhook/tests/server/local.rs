@@ -12,8 +12,8 @@ use spark_injector::sources::live::LiveCatalog;
 use spark_injector_certs::{Handshake, Pair};
 use tokio::sync::watch;
 
-use super::PROFILE;
 use super::client::{Client, PATIENCE, get, write_pair};
+use super::process::PROFILE;
 
 /// A server in this process.
 pub(crate) struct Local {

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use spark_injector::server::Limits;
 
-use super::PROFILE;
 use super::client::review;
 use super::local::{Local, compiled};
+use super::process::PROFILE;
 
 #[test]
 fn nothing_is_answered_before_the_first_catalog() {
