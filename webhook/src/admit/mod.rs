@@ -15,7 +15,7 @@ pub mod patch;
 pub mod plan;
 mod pod;
 pub mod pointer;
-mod quantity;
+pub(crate) mod quantity;
 mod reinvoked;
 mod review;
 mod spark_container;

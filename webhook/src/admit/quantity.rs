@@ -16,7 +16,7 @@ pub(super) fn normalise(value: &mut Value) {
 }
 
 /// The amount in billionths, the API's smallest unit.
-fn billionths(text: &str) -> Option<i128> {
+pub(crate) fn billionths(text: &str) -> Option<i128> {
     let is_number = |letter: char| letter.is_ascii_digit() || matches!(letter, '.' | '+' | '-');
     let (number, suffix) = text.split_at(text.find(|letter| !is_number(letter)).unwrap_or(text.len()));
     let (digits, decimals) = number.split_once('.').unwrap_or((number, ""));

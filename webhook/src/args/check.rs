@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use super::ClusterArgs;
+use super::values::namespace;
 
 /// Flags of `check`.
 #[derive(Args, Debug)]
@@ -14,7 +15,7 @@ pub struct CheckArgs {
     #[arg(long, short, value_name = "NS", env = "SPARK_INJECTOR_NAMESPACE", value_delimiter = ',')]
     pub namespace: Vec<String>,
     /// Namespace of the injector; default that of the pod this runs in, else spark-injector
-    #[arg(long, value_name = "NAMESPACE", env = "SPARK_INJECTOR_OWN_NAMESPACE")]
+    #[arg(long, value_name = "NAMESPACE", env = "SPARK_INJECTOR_OWN_NAMESPACE", value_parser = namespace)]
     pub own_namespace: Option<String>,
     /// Service account of the injector, whose permissions are looked at
     #[arg(long, value_name = "NAME", env = "SPARK_INJECTOR_SERVICE_ACCOUNT", default_value = crate::api::names::DEFAULT_NAMESPACE)]

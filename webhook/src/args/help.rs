@@ -11,7 +11,7 @@ Examples:
 Exit status:
   0  done
   1  a defect of this program
-  2  unusable input or arguments
+  2  unusable input or arguments, or the output cannot be written
   3  the webhook would deny the object, or a check failed";
 
 pub(super) const INJECT: &str = "\
@@ -27,7 +27,7 @@ Examples:
 Exit status:
   0  injected, or nothing to do; an AdmissionReview was answered
   1  a defect of this program
-  2  unusable input or arguments
+  2  unusable input or arguments, or the output cannot be written
   3  denied: the reason is on the standard error, nothing on the standard output";
 
 pub(super) const EXPLAIN: &str = "\

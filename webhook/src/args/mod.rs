@@ -11,6 +11,7 @@ mod cluster;
 mod duration;
 mod help;
 mod serve;
+mod values;
 
 use std::path::PathBuf;
 
@@ -91,22 +92,26 @@ pub struct CompileArgs {
     files_root: Option<PathBuf>,
     /// The injector's own namespace: never injected, and where sources are unless they say otherwise; default that of
     /// the pod it runs in when it serves a cluster, else spark-injector
-    #[arg(long, value_name = "NAMESPACE", env = "SPARK_INJECTOR_OWN_NAMESPACE")]
+    #[arg(long, value_name = "NAMESPACE", env = "SPARK_INJECTOR_OWN_NAMESPACE", value_parser = values::namespace)]
     own_namespace: Option<String>,
     /// Further namespace from which sources may be read; repeatable
-    #[arg(long, value_name = "NAMESPACE", env = "SPARK_INJECTOR_SOURCE_NAMESPACE", value_delimiter = ',')]
+    #[arg(long, value_name = "NAMESPACE", env = "SPARK_INJECTOR_SOURCE_NAMESPACE", value_delimiter = ',',
+          value_parser = values::namespace)]
     source_namespace: Vec<String>,
     /// The cluster's default PriorityClass: a pod that has it did not choose it
     #[arg(long, value_name = "NAME", env = "SPARK_INJECTOR_DEFAULT_PRIORITY_CLASS")]
     default_priority_class: Option<String>,
     /// Image of the init container, best with a digest
-    #[arg(long, value_name = "IMAGE", env = "SPARK_INJECTOR_INIT_IMAGE", default_value_t = Settings::default().init_image)]
+    #[arg(long, value_name = "IMAGE", env = "SPARK_INJECTOR_INIT_IMAGE", value_parser = values::image,
+          default_value_t = Settings::default().init_image)]
     init_image: String,
     /// CPU of the init container, as request and limit
-    #[arg(long, value_name = "QUANTITY", env = "SPARK_INJECTOR_INIT_CPU", default_value_t = Settings::default().init_cpu)]
+    #[arg(long, value_name = "QUANTITY", env = "SPARK_INJECTOR_INIT_CPU", value_parser = values::amount,
+          default_value_t = Settings::default().init_cpu)]
     init_cpu: String,
     /// Memory of the init container, as request and limit
-    #[arg(long, value_name = "QUANTITY", env = "SPARK_INJECTOR_INIT_MEMORY", default_value_t = Settings::default().init_memory)]
+    #[arg(long, value_name = "QUANTITY", env = "SPARK_INJECTOR_INIT_MEMORY", value_parser = values::amount,
+          default_value_t = Settings::default().init_memory)]
     init_memory: String,
     /// Whether callers prove that they are the API server. No flag here: `serve` knows it by other flags, a cluster by
     /// what the injector says of profiles, and where there are files alone somebody has to say it.

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 /// What [`is_label_name`] accepts, for messages.
-pub(super) const LABEL_NAME: &str =
+pub(crate) const LABEL_NAME: &str =
     "at most 63 lower-case letters, digits or '-', starting and ending with a letter or digit";
 
 /// Whether text is a DNS label: names of volumes, containers, profiles.
-pub(super) fn is_label_name(text: &str) -> bool {
+pub(crate) fn is_label_name(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=63).contains(&text.len())
         && text.bytes().all(inner)

@@ -9,7 +9,7 @@ use super::output::{self, Printed};
 pub(super) enum Failure {
     /// A defect of ours: 1.
     Internal(anyhow::Error),
-    /// Unusable input or arguments: 2.
+    /// Unusable input or arguments, or an output that cannot be written: 2.
     Unusable(String),
     /// As unusable, and everything has been said already.
     Invalid,

@@ -41,8 +41,9 @@ pub(super) fn ask<T>(
     let (settings, _) = compile.settings(cluster::own_namespace());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
     runtime.block_on(async {
-        let client = cluster::connect(&access).await.map_err(|error| Failure::Unusable(error.to_string()))?;
-        question(Live { api: Api::new(client), settings }).await
+        let connection = cluster::connect(&access).await;
+        let connection = connection.map_err(|error| Failure::Unusable(format!("{error}, or use --from")))?;
+        question(Live { api: Api::new(connection), settings }).await
     })
 }
 
@@ -51,7 +52,11 @@ impl Live {
     pub(super) async fn namespace(&self, name: &str) -> Result<Seen, Failure> {
         let unusable = |what: &str, unread: &Unread| {
             let why = unread.sentence();
-            Failure::Unusable(format!("{what} cannot be read: {why}; ask for the right to, or use --from"))
+            let remedy = match unread {
+                Unread::Forbidden(_) => "ask for the right to",
+                Unread::Missing | Unread::Failed(_) => "see --kubeconfig and --context",
+            };
+            Failure::Unusable(format!("{what} cannot be read: {why}; {remedy}, or use --from"))
         };
         let profiles = self.api.list("/apis/spark-injector.io/v1alpha1/sparkprofiles").await;
         let profiles = profiles.map_err(|unread| unusable("SparkProfiles", &unread))?;

@@ -38,7 +38,9 @@ impl Printed {
     pub(super) fn write(self) -> Result<(), Failure> {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(self.0.as_bytes()).and_then(|()| stdout.flush()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(internal(error)),
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Failure::Unusable(format!("the standard output cannot be written: {error}")))
+            }
             _ => Ok(()),
         }
     }

@@ -14,8 +14,19 @@ pub(super) fn run(args: ValidateArgs) -> Result<(), Failure> {
     for warning in compiled.catalog.warnings() {
         output::note(&format!("warning: {warning}"));
     }
+    if compiled.load.files == 0 {
+        output::note("warning: there is no file in --from whose name ends in .yaml, .yml or .json");
+    }
     if compiled.load.snapshot.profiles.is_empty() {
         output::note("warning: there is no SparkProfile in --from: nothing would be injected");
+    }
+    for namespace in compiled.catalog.namespaces() {
+        if compiled.catalog.profile_of(namespace).is_none() {
+            output::note(&format!(
+                "warning: namespace {namespace} opted in, but no profile claims it: its Spark pods are refused; \
+                 add it to spec.namespaces of one"
+            ));
+        }
     }
     let mut problems: Vec<String> = compiled.problems().map(ToString::to_string).collect();
     problems.sort();

@@ -9,6 +9,8 @@ use kube::Client;
 use kube::client::Body;
 use serde_json::{Map, Value};
 
+use super::Connection;
+
 /// A healthy API server needs milliseconds, and at most the time-outs of its webhooks.
 const TIMEOUT: Duration = Duration::from_secs(40);
 
@@ -19,6 +21,7 @@ const PAGE: usize = 500;
 #[derive(Clone)]
 pub struct Api {
     client: Client,
+    address: String,
 }
 
 /// An answer, whatever its status.
@@ -61,9 +64,10 @@ impl Unread {
 }
 
 impl Api {
-    /// Asks with this client.
-    pub fn new(client: Client) -> Self {
-        Self { client }
+    /// Asks over this connection.
+    pub fn new(connection: Connection) -> Self {
+        let Connection { client, address } = connection;
+        Self { client, address }
     }
 
     /// The answer to a GET.
@@ -124,7 +128,10 @@ impl Api {
     async fn send(&self, request: http::request::Builder, body: Vec<u8>) -> Result<Reply, String> {
         let request = request.body(Body::from(body)).map_err(|error| error.to_string())?;
         let answered = async {
-            let response = self.client.send(request).await.map_err(|error| super::describe(&error))?;
+            let response = self.client.send(request).await.map_err(|error| {
+                let why = super::describe(&error);
+                format!("{}: {why}", self.address.trim_end_matches('/'))
+            })?;
             let (parts, body) = response.into_parts();
             let body = body.collect().await.map_err(|_| "the answer was cut off")?.to_bytes();
             let body = serde_json::from_slice(&body).unwrap_or_else(|_| Value::Object(Map::new()));

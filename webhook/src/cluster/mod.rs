@@ -66,12 +66,20 @@ pub enum ConnectError {
     },
 }
 
+/// A client, and which API server it asks: its own errors do not say.
+pub struct Connection {
+    /// Asks.
+    pub client: Client,
+    /// Address of the API server, for messages.
+    pub address: String,
+}
+
 /// A client of the API server. Call it inside a runtime.
 ///
 /// # Errors
 ///
 /// When there is no usable configuration: the error says which file and what to do.
-pub async fn connect(access: &Access) -> Result<Client, ConnectError> {
+pub async fn connect(access: &Access) -> Result<Connection, ConnectError> {
     if CryptoProvider::get_default().is_none() {
         // Fails only where another thread was faster, with the same provider.
         drop(ring::default_provider().install_default());
@@ -84,10 +92,10 @@ pub async fn connect(access: &Access) -> Result<Client, ConnectError> {
     config.reset_reader_on_write = true;
     let agent = HeaderValue::from_static(concat!("spark-injector/", env!("CARGO_PKG_VERSION")));
     config.headers.push((USER_AGENT, agent));
-    let url = config.cluster_url.to_string();
-    let builder = ClientBuilder::try_from(config);
-    let builder = builder.map_err(|source| ConnectError::Credentials { url, source: Box::new(source) })?;
-    Ok(builder.with_layer(&Trace).build())
+    let address = config.cluster_url.to_string();
+    let builder = ClientBuilder::try_from(config)
+        .map_err(|source| ConnectError::Credentials { url: address.clone(), source: Box::new(source) })?;
+    Ok(Connection { client: builder.with_layer(&Trace).build(), address })
 }
 
 /// A failed request in one line, never what was sent or answered: that may be a Secret.
@@ -99,8 +107,13 @@ pub fn describe(error: &kube::Error) -> String {
             "the API server's answer cannot be understood".to_owned()
         }
         other => {
-            let causes = std::iter::successors(other.source(), |cause| (*cause).source());
-            causes.fold(other.to_string(), |text, cause| {
+            let mut causes = std::iter::successors(other.source(), |cause| (*cause).source());
+            // This one says only that there is a cause.
+            let first = match other {
+                kube::Error::Service(_) => causes.next().map(ToString::to_string),
+                _ => None,
+            };
+            causes.fold(first.unwrap_or_else(|| other.to_string()), |text, cause| {
                 let cause = cause.to_string();
                 if text.contains(&cause) { text } else { format!("{text}: {cause}") }
             })
@@ -124,8 +137,27 @@ async fn configuration(access: &Access) -> Result<Config, ConnectError> {
     let failed =
         |error: KubeconfigError| ConnectError::Kubeconfig { file: file.clone(), why: reason(&error) };
     let kubeconfig = read(&access.kubeconfig).map_err(failed)?;
+    let contexts: Vec<String> = kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
     let options = KubeConfigOptions { context: access.context.clone(), ..KubeConfigOptions::default() };
-    Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(failed)
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    let config = config.map_err(|error| ConnectError::Kubeconfig {
+        file: file.clone(),
+        why: match &error {
+            KubeconfigError::LoadContext(name) => format!("no context {name}; {}", listed(&contexts)),
+            KubeconfigError::CurrentContextNotSet => format!("no current context; {}", listed(&contexts)),
+            error => reason(error),
+        },
+    })?;
+    // The client would panic at the first request.
+    if config.cluster_url.scheme().is_none() || config.cluster_url.host().is_none() {
+        let why = format!("the server {} is no URL, such as https://HOST:6443", config.cluster_url);
+        return Err(ConnectError::Kubeconfig { file, why });
+    }
+    Ok(config)
+}
+
+fn listed(contexts: &[String]) -> String {
+    if contexts.is_empty() { "it has none".to_owned() } else { format!("it has {}", contexts.join(", ")) }
 }
 
 fn read(files: &[PathBuf]) -> Result<Kubeconfig, KubeconfigError> {
@@ -168,9 +200,16 @@ mod tests {
         let broken = refused(Some("users: [{name: a, user: {token: s3cr3t"), None).await;
         assert!(broken.contains("not YAML") && !broken.contains("s3cr3t"), "{broken}");
         let empty = refused(Some("{apiVersion: v1, kind: Config}"), None).await;
-        assert!(empty.contains("current context"), "{empty}");
+        assert!(empty.contains("no current context; it has none"), "{empty}");
         let unknown = refused(Some("{apiVersion: v1, kind: Config}"), Some("prod")).await;
         assert!(unknown.contains("prod"), "{unknown}");
+        let named = "{contexts: [{name: a, context: {cluster: k}}, {name: b}], clusters: [{name: k, cluster: {server: SERVER}}]}";
+        let other = refused(Some(named), Some("prod")).await;
+        assert!(other.contains("no context prod; it has a, b"), "{other}");
+        for server in ["nonsense", "/path", "nonsense:6443"] {
+            let bare = refused(Some(&named.replace("SERVER", server)), Some("a")).await;
+            assert!(bare.contains(server) && bare.contains("such as https://"), "{bare}");
+        }
     }
 
     #[tokio::test]
@@ -181,6 +220,6 @@ mod tests {
             clusters: [{name: k, cluster: {server: 'https://127.0.0.1:1'}}], users: [{name: u, user: {token: t}}]}";
         std::fs::write(&file, text).unwrap();
         let access = Access { kubeconfig: vec![file], context: None };
-        assert_eq!(connect(&access).await.unwrap().default_namespace(), "n");
+        assert_eq!(connect(&access).await.unwrap().client.default_namespace(), "n");
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+use serde_saphyr::UserMessageFormatter;
 
 /// Largest file that is read as YAML or JSON: a ConfigMap or Secret holds at most 1 MiB, a List of them more.
 pub const TEXT_LIMIT: usize = 32 * 1024 * 1024;
@@ -44,6 +45,8 @@ pub fn parse(text: &[u8], format: Format) -> Result<Vec<Value>, String> {
     if text.len() > TEXT_LIMIT {
         return Err(format!("{} bytes are more than the {TEXT_LIMIT} that are read", text.len()));
     }
+    // Editors of Windows put a byte order mark before it.
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let text = std::str::from_utf8(text).map_err(|error| {
         format!("not UTF-8 at byte {}; files other than text belong into binaryData", error.valid_up_to())
     })?;
@@ -63,6 +66,7 @@ fn parse_json(text: &str) -> Result<Vec<Value>, String> {
 }
 
 fn parse_yaml(text: &str) -> Result<Vec<Value>, String> {
+    let nodes = (text.len() / BYTES_PER_NODE).max(500_000);
     let options = serde_saphyr::options! {
         // The text of an error must not quote the file: it may hold a Secret.
         with_snippet: false,
@@ -71,14 +75,18 @@ fn parse_yaml(text: &str) -> Result<Vec<Value>, String> {
         budget: serde_saphyr::budget! {
             max_depth: 100,
             max_documents: text.len() / SMALLEST_DOCUMENT + 1,
-            max_nodes: (text.len() / BYTES_PER_NODE).max(500_000),
+            max_nodes: nodes,
+            // The ends of mappings and lists are events too.
+            max_events: 2 * nodes,
             max_aliases: 1_000,
             max_anchors: 1_000,
             max_recorded_anchor_bytes: TEXT_LIMIT,
             max_total_scalar_bytes: 2 * TEXT_LIMIT,
         },
     };
-    serde_saphyr::from_multiple_with_options::<Value>(text, options).map_err(|error| error.to_string())
+    // The library's other words are for those who call it: they name its options.
+    let words = |error: serde_saphyr::Error| error.render_with_formatter(&UserMessageFormatter);
+    serde_saphyr::from_multiple_with_options::<Value>(text, options).map_err(words)
 }
 
 /// A JSON value in which no object holds a key twice: `serde_json` alone keeps the last one without a word.

@@ -4,10 +4,12 @@ use std::num::NonZeroUsize;
 
 use clap::Args;
 
+use crate::args::values::count;
+
 /// What callers may take.
 #[derive(Args, Debug)]
 pub struct LimitArgs {
     /// Connections to each port at the same time; beyond it, those that ask nothing are closed first
-    #[arg(long, value_name = "COUNT", env = "SPARK_INJECTOR_MAX_CONNECTIONS", default_value = "2000")]
+    #[arg(long, value_name = "COUNT", env = "SPARK_INJECTOR_MAX_CONNECTIONS", default_value = "2000", value_parser = count)]
     pub max_connections: NonZeroUsize,
 }

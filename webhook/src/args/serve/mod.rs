@@ -21,6 +21,7 @@ pub use log::{LogArgs, LogLevel, LogLook};
 pub use tls::{OwnTlsArgs, TlsArgs, TlsSource, TlsVersion};
 
 use super::duration::interval;
+use super::values::address;
 use super::{ClusterArgs, CompileArgs};
 
 /// Flags of `serve`.
@@ -38,11 +39,11 @@ pub struct ServeArgs {
     /// How often files and directories are looked at; the cluster tells by itself
     #[arg(long, value_name = "DURATION", env = "SPARK_INJECTOR_POLL", default_value = "1s", value_parser = interval)]
     pub poll: Duration,
-    /// Address for reviews; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", env = "SPARK_INJECTOR_LISTEN", default_value = "0.0.0.0:8443")]
+    /// Address for reviews; port 0 takes a free one; has to be given with --from
+    #[arg(long, value_name = "ADDR", env = "SPARK_INJECTOR_LISTEN", default_value = "0.0.0.0:8443", value_parser = address)]
     pub listen: SocketAddr,
     /// Address for health and metrics, without TLS; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", env = "SPARK_INJECTOR_ADMIN", default_value = "127.0.0.1:0")]
+    #[arg(long, value_name = "ADDR", env = "SPARK_INJECTOR_ADMIN", default_value = "127.0.0.1:0", value_parser = address)]
     pub admin: SocketAddr,
     /// What the review port proves itself with.
     #[command(flatten)]

@@ -63,13 +63,15 @@ pub(super) fn run(args: CheckArgs) -> Result<(), Failure> {
         failed,
         output,
     } = args;
-    let own = own_namespace.or_else(cluster::own_namespace).unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
+    let own = own_namespace.filter(|name| !name.is_empty());
+    let own = own.or_else(cluster::own_namespace).unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
     let access = Access::from(cluster);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
     let report = runtime.block_on(async {
-        let client = cluster::connect(&access).await.map_err(|error| Failure::Unusable(error.to_string()))?;
+        let connection = cluster::connect(&access).await;
+        let connection = connection.map_err(|error| Failure::Unusable(error.to_string()))?;
         let chain = Chain {
-            api: Api::new(client),
+            api: Api::new(connection),
             only: namespace,
             own,
             account: service_account,

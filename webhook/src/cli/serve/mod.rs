@@ -49,7 +49,14 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     let inside = runtime.enter();
     let client = match source {
         TlsSource::Files if !from.is_empty() => None,
-        _ => Some(runtime.block_on(connect(&Access::from(cluster))).map_err(unusable)?),
+        _ => {
+            let connection = runtime.block_on(connect(&Access::from(cluster)));
+            Some(
+                connection
+                    .map_err(|error| unusable(format_args!("{error}, or serve files with --from")))?
+                    .client,
+            )
+        }
     };
     let (credentials, tls) = match (source, &client) {
         (TlsSource::Own, Some(client)) => {
@@ -113,7 +120,9 @@ fn announce(addresses: Addresses) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     // Whoever started us may not care: a closed pipe is no reason not to serve.
     match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(internal(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(unusable(format_args!("the standard output cannot be written: {error}")))
+        }
         _ => {
             tracing::info!(review = %review, admin = %admin, "serving");
             Ok(())
