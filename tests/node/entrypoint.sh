@@ -2,7 +2,8 @@
 # What the entrypoint of Spark's own image does for drivers and executors; the distribution on PyPI has no Dockerfile.
 set -e
 readarray -t options < <(env | grep '^SPARK_JAVA_OPT_' | sort -t_ -k4 -n | sed 's/^[^=]*=//')
-classes=${SPARK_EXTRA_CLASSPATH:+$SPARK_EXTRA_CLASSPATH:}$SPARK_HOME/jars/*
+# The star is for Java.
+classes="${SPARK_EXTRA_CLASSPATH:+$SPARK_EXTRA_CLASSPATH:}$SPARK_HOME/jars/*"
 [ -z "${SPARK_CONF_DIR:-}" ] || classes=$SPARK_CONF_DIR:$classes
 [ -z "${HADOOP_CONF_DIR:-}" ] || classes=$HADOOP_CONF_DIR:$classes
 case "$1" in

@@ -2,12 +2,14 @@
 # Makes an image of Spark, as its users have it: Java and Python of this machine's Debian, the Spark that
 # ../spark/install.sh has fetched, user 185. The last line on stdout is the directory with `spark.tar`, an OCI archive.
 # When it is there already, nothing is done.
+# shellcheck source-path=SCRIPTDIR
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 what="spark image"
-. ./common.sh
+. ../cache.sh
+. ./debian.sh
 
-entry "spark-image-$(cat ../spark/requirements.txt spark-image.sh common.sh oci.py entrypoint.sh /etc/os-release | sha256sum | cut -c1-16)"
+entry spark-image ../spark/requirements.txt ../spark/install.sh spark-image.sh debian.sh oci.py entrypoint.sh /etc/os-release
 home=$(../spark/install.sh)
 version=$(sed -n 's/^pyspark==\([^ ]*\).*/\1/p' ../spark/requirements.txt)
 # shellcheck source=/dev/null
@@ -15,8 +17,10 @@ suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
 sources=/etc/apt/sources.list.d/debian.sources
 [ -f "$sources" ] || sources=/etc/apt/sources.list
 
-debian "$temporary/tools" mmdebstrap
+# The hooks are for the shell that mmdebstrap starts.
+# shellcheck disable=SC2016
 root_file_system() {
+  debian "$temporary/tools" mmdebstrap
   # man1 must be there, or openjdk's update-alternatives fails where man pages are left out.
   PATH=$temporary/tools/usr/bin:$PATH mmdebstrap --quiet --variant=essential --mode=root --format=tar \
     --essential-hook='mkdir -p "$1/usr/share/man/man1"' --include=openjdk-17-jre-headless,python3,tini,procps \
@@ -38,7 +42,7 @@ image() {
     "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "SPARK_HOME=/opt/spark",
             "JAVA_HOME=/usr/lib/jvm/java"]}' "$temporary/root.tar" "$temporary/layer=/opt:185"
 }
-step "root file system of Debian $suite with Java and Python" "about a minute" root_file_system
-step "Spark $version" "some ten seconds" image
+step "making a root file system of Debian $suite with Java and Python" "about a minute" root_file_system
+step "making the image of Spark $version" "some ten seconds" image
 rm -rf "$temporary"/{tools,root.tar,opt,layer}
 finish
