@@ -12,6 +12,11 @@ need() { # COMMAND PACKAGE
 wish() { # COMMAND PACKAGE: tests that use it say that they are skipped where it is not there
   command -v "$1" > /dev/null || wishes+=("$2")
 }
+may_install() { command -v apt-get > /dev/null && [ "$(id -u)" = 0 ]; }
+apt_install() { # PACKAGE...
+  echo "setup: installing $* …" >&2
+  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"; } >&2
+}
 need cc gcc
 need c++ g++
 need make make
@@ -24,10 +29,8 @@ python3 -m pip --version > /dev/null 2>&1 || python3 -m venv --help > /dev/null 
 wish slowhttptest slowhttptest
 
 if [ ${#missing[@]} -gt 0 ]; then
-  if command -v apt-get > /dev/null && [ "$(id -u)" = 0 ]; then
-    echo "setup: installing ${packages[*]} …" >&2
-    apt-get update -qq >&2
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >&2
+  if may_install; then
+    apt_install "${packages[@]}"
   else
     echo "setup: missing: ${missing[*]}. Install them first; on Debian or Ubuntu:" >&2
     echo "  sudo apt-get install ${packages[*]}" >&2
@@ -36,10 +39,8 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 # Of these a machine without a network, or a distribution without such a package, does not die.
-if [ ${#wishes[@]} -gt 0 ] && command -v apt-get > /dev/null && [ "$(id -u)" = 0 ]; then
-  echo "setup: installing ${wishes[*]} …" >&2
-  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${wishes[@]}"; } \
-    >&2 || echo "setup: without ${wishes[*]}: the tests that use it are skipped" >&2
+if [ ${#wishes[@]} -gt 0 ] && may_install; then
+  apt_install "${wishes[@]}" || echo "setup: without ${wishes[*]}: the tests that use it are skipped" >&2
 fi
 
 if ! command -v cargo > /dev/null; then
