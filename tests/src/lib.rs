@@ -16,6 +16,7 @@
 //! | [`manifests`] | what is installed, as kustomize renders it |
 //! | [`pods`] | pods as real Spark sent them, and what a workload controller makes of a template |
 //! | [`spark`] | real Spark against the cluster: the driver by `spark-submit`, executors by a client-mode driver |
+//! | [`scratch`] | temporary directories that go with their owner |
 //! | [`places`] | where binaries and caches are; the one reader of the environment |
 //!
 //! A test needs no `async` and no set-up of its own:
@@ -58,12 +59,13 @@ pub mod pods;
 pub mod process;
 pub mod recorder;
 pub mod registration;
+pub mod scratch;
 pub mod spark;
 pub mod webhook;
 pub mod witness;
 
+mod janitor;
 mod pki;
 mod runtime;
-mod scratch;
 
 pub use pki::{Authority, Identity};

@@ -1,63 +1,52 @@
 //! A temporary directory that goes when its owner goes, also when the owner is a static or the process is killed.
 
-use std::io::Write;
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
 
-use tempfile::TempDir;
-
+use crate::janitor::Janitor;
 use crate::places;
 
-/// Waits for a word on the pipe; its end without one means that nobody is left to remove the directory. The pause
-/// is for the children that end at the same moment and may still write.
-const JANITOR: &str = r#"read -r word || { sleep 1; rm -rf -- "$1"; }"#;
+/// The pauses are for the children that end at the same moment and may still write.
+const JANITOR: &str = r#"
+read -r word && exit
+for pause in 1 2 5; do
+  sleep "$pause"
+  rm -rf -- "$1"
+done
+"#;
 
 /// The directory. With `KEEP` set it stays, and its path is printed.
 #[derive(Debug)]
-pub(crate) struct Scratch {
-    directory: TempDir,
-    janitor: Option<Child>,
+pub struct Scratch {
+    path: PathBuf,
+    janitor: Option<Janitor>,
 }
 
 impl Scratch {
     /// A new directory whose name starts with `spark-injector-NAME`.
-    pub(crate) fn new(name: &str) -> Self {
-        let mut directory = tempfile::Builder::new()
-            .prefix(&format!("spark-injector-{name}-"))
-            .tempdir()
-            .expect("a temporary directory");
-        if places::keep() {
-            directory.disable_cleanup(true);
-            eprintln!("kept: {}", directory.path().display());
-            return Self { directory, janitor: None };
-        }
-        let janitor = Command::new("sh")
-            .args(["-c", JANITOR, "janitor"])
-            .arg(directory.path())
-            .stdin(Stdio::piped())
-            // Ctrl-C ends the group of the terminal; whoever cleans up must not be in it.
-            .process_group(0)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("sh runs");
-        Self { directory, janitor: Some(janitor) }
+    pub fn new(name: &str) -> Self {
+        let made = tempfile::Builder::new().prefix(&format!("spark-injector-{name}-")).tempdir();
+        let path = made.expect("a temporary directory").keep();
+        let janitor = if places::keep() {
+            eprintln!("kept: {}", path.display());
+            None
+        } else {
+            Some(Janitor::new(JANITOR, [&path]))
+        };
+        Self { path, janitor }
     }
 
     /// Its path.
-    pub(crate) fn path(&self) -> &Path {
-        self.directory.path()
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
         if let Some(janitor) = &mut self.janitor {
-            if let Some(pipe) = &mut janitor.stdin {
-                let _ = writeln!(pipe, "done");
-            }
-            let _ = janitor.wait();
+            // First this, and then the word: a kill in between leaves the rest to the janitor.
+            let _ = std::fs::remove_dir_all(&self.path);
+            janitor.dismiss();
         }
     }
 }

@@ -1,11 +1,10 @@
 //! Whether this machine can be a node, and the way into the namespaces where it is one. What is started there ends with
 //! the command, also when this process is killed; what is left then (control groups, files) is removed by others.
 
-use std::io::Write as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
+use crate::janitor::Janitor;
 use crate::pki;
 use crate::places;
 use crate::process::Process;
@@ -106,7 +105,7 @@ pub fn enter(command: &Path, args: &[String]) -> ExitStatus {
 #[derive(Debug)]
 struct Groups {
     paths: Vec<PathBuf>,
-    janitor: Child,
+    janitor: Janitor,
 }
 
 impl Groups {
@@ -123,16 +122,7 @@ impl Groups {
                 (!folder.is_empty()).then(|| root.join(&name))
             })
             .collect();
-        let janitor = Command::new("sh")
-            .args(["-c", JANITOR, "janitor"])
-            .args(&paths)
-            .stdin(Stdio::piped())
-            // Ctrl-C ends the group of the terminal; whoever cleans up must not be in it.
-            .process_group(0)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("sh runs");
+        let janitor = Janitor::new(JANITOR, &paths);
         let made = Self { paths, janitor };
         for path in &made.paths {
             std::fs::create_dir(path)
@@ -151,10 +141,7 @@ impl Groups {
 
 impl Drop for Groups {
     fn drop(&mut self) {
-        if let Some(mut pipe) = self.janitor.stdin.take() {
-            let _ = writeln!(pipe, "done");
-        }
-        if !self.janitor.wait().is_ok_and(|status| status.success()) {
+        if !self.janitor.dismiss() {
             eprintln!("control groups are left behind: {:?}", self.paths);
         }
     }
