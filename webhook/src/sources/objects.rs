@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
+use super::entries::{self, Mistake};
+use super::references::SourceKind;
 use crate::api::names;
-use crate::catalog::{NamespaceInput, ObjectData, ObjectKey, Problem, ProblemKind, ProfileInput, Snapshot};
+use crate::catalog::{NamespaceInput, ObjectKey, Problem, ProblemKind, ProfileInput, Snapshot};
 
 /// Collects objects; every kind of mistake becomes a problem with its origin.
 #[derive(Debug)]
@@ -26,6 +26,33 @@ pub(super) struct Collector<'s> {
     seen: BTreeMap<String, String>,
 }
 
+/// Kinds of objects that are read.
+#[derive(Clone, Copy)]
+enum Kind {
+    Profile,
+    Namespace,
+    Source(SourceKind),
+}
+
+impl Kind {
+    fn of(name: &str) -> Option<Self> {
+        match name {
+            "SparkProfile" => Some(Self::Profile),
+            "Namespace" => Some(Self::Namespace),
+            "ConfigMap" => Some(Self::Source(SourceKind::ConfigMap)),
+            "Secret" => Some(Self::Source(SourceKind::Secret)),
+            _ => None,
+        }
+    }
+
+    fn version(self) -> String {
+        match self {
+            Self::Profile => format!("{}/{}", names::GROUP, names::VERSION),
+            Self::Namespace | Self::Source(_) => "v1".to_owned(),
+        }
+    }
+}
+
 /// One object and how messages call it.
 struct Found<'o> {
     origin: &'o str,
@@ -34,6 +61,8 @@ struct Found<'o> {
     metadata: &'o Map<String, Value>,
     object: &'o Map<String, Value>,
 }
+
+const HEADER_MISSING: &str = "missing; every document needs apiVersion and kind";
 
 impl<'s> Collector<'s> {
     pub(super) fn new(default_namespace: &'s str) -> Self {
@@ -54,60 +83,19 @@ impl<'s> Collector<'s> {
     /// `listed`: kind and version of the items of a typed list, which need not repeat them.
     fn take_as(&mut self, origin: &str, document: &Value, listed: Option<(&str, &str)>) {
         let Some(object) = document.as_object() else {
-            return self.problem(
-                origin,
-                "",
-                "",
-                "not a Kubernetes object: expected a mapping with apiVersion and kind",
-            );
+            let message = "not a Kubernetes object: expected a mapping with apiVersion and kind";
+            return self.problem(origin, "", "", message);
         };
         let text = |field: &str| object.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
         let Some(kind) = text("kind").or(listed.map(|(kind, _)| kind)) else {
-            return self.problem(origin, "", "kind", "missing; every document needs apiVersion and kind");
+            return self.problem(origin, "", "kind", HEADER_MISSING);
         };
         let Some(version) = text("apiVersion").or(listed.map(|(_, version)| version)) else {
-            return self.problem(
-                origin,
-                kind,
-                "apiVersion",
-                "missing; every document needs apiVersion and kind",
-            );
+            return self.problem(origin, kind, "apiVersion", HEADER_MISSING);
         };
-        if let Some(of) = kind.strip_suffix("List")
-            && let Some(items) = object.get("items")
-        {
-            return self.take_list(origin, kind, (of, version), items);
-        }
-        let expected = match kind {
-            "SparkProfile" => profile_version(),
-            "Namespace" | "ConfigMap" | "Secret" => "v1".to_owned(),
-            _ => {
-                let message = "ignored: only SparkProfile, Namespace, ConfigMap and Secret are read";
-                self.warnings.push(problem(origin, &format!("{kind} {}", name_of(object)), "", message));
-                return;
-            }
-        };
-        let subject = format!("{kind} {}", name_of(object));
-        if version != expected {
-            let message = format!("`{version}` is not supported; allowed: {expected}");
-            return self.problem(origin, subject.trim_end(), "apiVersion", message);
-        }
-        let metadata = object.get("metadata").and_then(Value::as_object);
-        let Some((metadata, name)) = metadata.zip(Some(name_of(object)).filter(|name| !name.is_empty()))
-        else {
-            return self.problem(
-                origin,
-                kind,
-                "metadata.name",
-                "missing or not a string; every object needs a name",
-            );
-        };
-        let found = Found { origin, subject, name, metadata, object };
-        match kind {
-            "SparkProfile" => self.take_profile(&found, document),
-            "Namespace" => self.take_namespace(&found),
-            "ConfigMap" => self.take_data(&found, Kind::ConfigMap),
-            _ => self.take_data(&found, Kind::Secret),
+        match (kind.strip_suffix("List"), object.get("items")) {
+            (Some(of), Some(items)) => self.take_list(origin, kind, (of, version), items),
+            _ => self.take_object(origin, kind, version, object),
         }
     }
 
@@ -120,99 +108,80 @@ impl<'s> Collector<'s> {
         }
     }
 
-    fn take_profile(&mut self, found: &Found<'_>, document: &Value) {
-        if self.first(found, None) {
-            let origin = found.origin.to_owned();
+    fn take_object(&mut self, origin: &str, kind: &str, version: &str, object: &Map<String, Value>) {
+        let metadata = object.get("metadata").and_then(Value::as_object);
+        let name = metadata.and_then(|metadata| metadata.get("name")).and_then(Value::as_str);
+        let subject = format!("{kind} {}", name.unwrap_or_default());
+        let Some(kind) = Kind::of(kind) else {
+            let message = "ignored: only SparkProfile, Namespace, ConfigMap and Secret are read";
+            self.warnings.push(problem(origin, &subject, "", message));
+            return;
+        };
+        let expected = kind.version();
+        if version != expected {
+            let message = format!("`{version}` is not supported; allowed: {expected}");
+            return self.problem(origin, &subject, "apiVersion", message);
+        }
+        let Some((metadata, name)) = metadata.zip(name.filter(|name| !name.is_empty())) else {
+            let message = "missing or not a string; every object needs a name";
+            return self.problem(origin, &subject, "metadata.name", message);
+        };
+        let found = Found { origin, subject, name, metadata, object };
+        match kind {
+            Kind::Profile => self.take_profile(&found),
+            Kind::Namespace => self.take_namespace(&found),
+            Kind::Source(kind) => self.take_files(&found, kind),
+        }
+    }
+
+    fn take_profile(&mut self, found: &Found<'_>) {
+        if self.is_first(found, None) {
             self.snapshot.profiles.push(ProfileInput {
-                origin,
-                object: Arc::new(document.clone()),
+                origin: found.origin.to_owned(),
+                object: Arc::new(Value::Object(found.object.clone())),
                 delivered: None,
             });
         }
     }
 
     fn take_namespace(&mut self, found: &Found<'_>) {
-        let labels = self.strings(found, "labels");
-        let annotations = self.strings(found, "annotations");
+        let labels = self.usable(found, entries::strings(found.metadata, "labels"));
+        let annotations = self.usable(found, entries::strings(found.metadata, "annotations"));
         if let (Some(labels), Some(annotations)) = (labels, annotations)
-            && self.first(found, None)
+            && self.is_first(found, None)
         {
             let input = NamespaceInput { origin: found.origin.to_owned(), labels, annotations };
             self.snapshot.namespaces.insert(found.name.to_owned(), Arc::new(input));
         }
     }
 
-    fn take_data(&mut self, found: &Found<'_>, kind: Kind) {
+    fn take_files(&mut self, found: &Found<'_>, kind: SourceKind) {
         let namespace = found.metadata.get("namespace").and_then(Value::as_str);
         let namespace =
             namespace.filter(|name| !name.is_empty()).unwrap_or(self.default_namespace).to_owned();
-        let mut data = ObjectData::new();
-        let mut usable = true;
-        for (field, encoding) in kind.fields() {
-            let entries = match found.object.get(field) {
-                None | Some(Value::Null) => continue,
-                Some(Value::Object(entries)) => entries,
-                Some(_) => {
-                    self.problem(
-                        found.origin,
-                        &found.subject,
-                        field,
-                        "expected a mapping of keys to strings",
-                    );
-                    usable = false;
-                    continue;
-                }
-            };
-            for (key, value) in entries {
-                match encoding.bytes(value) {
-                    Ok(bytes) => {
-                        data.insert(key.clone(), bytes);
-                    }
-                    Err(message) => {
-                        self.problem(found.origin, &found.subject, &format!("{field}[{key}]"), message);
-                        usable = false;
-                    }
-                }
-            }
-        }
-        if usable && self.first(found, Some(&namespace)) {
-            let key = ObjectKey { namespace, name: found.name.to_owned() };
+        if let Some(files) = self.usable(found, entries::files(kind, found.object))
+            && self.is_first(found, Some(&namespace))
+        {
             let objects = match kind {
-                Kind::ConfigMap => &mut self.snapshot.config_maps,
-                Kind::Secret => &mut self.snapshot.secrets,
+                SourceKind::ConfigMap => &mut self.snapshot.config_maps,
+                SourceKind::Secret => &mut self.snapshot.secrets,
             };
-            objects.insert(key, Arc::new(data));
+            objects.insert(ObjectKey { namespace, name: found.name.to_owned() }, Arc::new(files));
         }
     }
 
-    /// Labels or annotations; none where one of them is not a string.
-    fn strings(&mut self, found: &Found<'_>, field: &str) -> Option<BTreeMap<String, String>> {
-        let entries = match found.metadata.get(field) {
-            None | Some(Value::Null) => return Some(BTreeMap::new()),
-            Some(Value::Object(entries)) => entries,
-            Some(_) => {
-                let path = format!("metadata.{field}");
-                self.problem(found.origin, &found.subject, &path, "expected a mapping of strings to strings");
-                return None;
-            }
-        };
-        let mut strings = BTreeMap::new();
-        let mut usable = true;
-        for (key, value) in entries {
-            if let Value::String(value) = value {
-                strings.insert(key.clone(), value.clone());
-            } else {
-                let path = format!("metadata.{field}[{key}]");
-                let message = format!("`{value}` is not a string; write it in quotes");
+    /// What was read of an object; nothing where it has mistakes, which become problems.
+    fn usable<T>(&mut self, found: &Found<'_>, read: Result<T, Vec<Mistake>>) -> Option<T> {
+        read.map_err(|mistakes| {
+            for Mistake { path, message } in mistakes {
                 self.problem(found.origin, &found.subject, &path, message);
-                usable = false;
             }
-        }
-        usable.then_some(strings)
+        })
+        .ok()
     }
 
     /// Whether this object is the first of its identity; the first one counts, every other one is a problem.
-    fn first(&mut self, found: &Found<'_>, namespace: Option<&str>) -> bool {
+    fn is_first(&mut self, found: &Found<'_>, namespace: Option<&str>) -> bool {
         let identity = match namespace {
             Some(namespace) => format!("{} in namespace {namespace}", found.subject),
             None => found.subject.clone(),
@@ -234,65 +203,6 @@ impl<'s> Collector<'s> {
     fn problem(&mut self, origin: &str, subject: &str, path: &str, message: impl Into<String>) {
         self.problems.push(problem(origin, subject, path, message));
     }
-}
-
-#[derive(Clone, Copy)]
-enum Kind {
-    ConfigMap,
-    Secret,
-}
-
-impl Kind {
-    /// The fields with content; a later one wins, as the API server lets `stringData` win over `data`.
-    fn fields(self) -> [(&'static str, Encoding); 2] {
-        match self {
-            Self::ConfigMap => [("data", Encoding::Text), ("binaryData", Encoding::Base64)],
-            Self::Secret => [("data", Encoding::Base64), ("stringData", Encoding::Text)],
-        }
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Encoding {
-    Base64,
-    Text,
-}
-
-impl Encoding {
-    /// The bytes of a value, or what is wrong with it. Values are never quoted: they may be secrets.
-    fn bytes(self, value: &Value) -> Result<Vec<u8>, String> {
-        let Value::String(text) = value else {
-            return Err(format!("is {}, not a string; write it in quotes", type_of(value)));
-        };
-        match self {
-            Self::Text => Ok(text.as_bytes().to_vec()),
-            Self::Base64 => {
-                // The API server's decoder passes over line breaks, so block scalars are legal.
-                let compact: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
-                STANDARD.decode(compact).map_err(|_| "is not standard padded base64".to_owned())
-            }
-        }
-    }
-}
-
-fn type_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a truth value",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "a mapping",
-    }
-}
-
-fn name_of(object: &Map<String, Value>) -> &str {
-    let metadata = object.get("metadata");
-    metadata.and_then(|metadata| metadata.get("name")).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn profile_version() -> String {
-    format!("{}/{}", names::GROUP, names::VERSION)
 }
 
 fn problem(origin: &str, subject: &str, path: &str, message: impl Into<String>) -> Problem {
@@ -375,6 +285,8 @@ mod tests {
             json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"k": 1}}),
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n", "labels": {"k": true}}}),
             json!({"apiVersion": "v1", "kind": "ConfigMapList", "items": {}}),
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": ["k"], "stringData": {"k": 1}}),
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n", "labels": [], "annotations": "a"}}),
         ]);
         let expected = [
             "a.yaml#1: not a Kubernetes object: expected a mapping with apiVersion and kind",
@@ -386,6 +298,10 @@ mod tests {
             "a.yaml#7: ConfigMap c: data[k]: is a number, not a string; write it in quotes",
             "a.yaml#8: Namespace n: metadata.labels[k]: `true` is not a string; write it in quotes",
             "a.yaml#9: ConfigMapList: items: expected a list of objects",
+            "a.yaml#10: Secret s: data: expected a mapping of keys to strings",
+            "a.yaml#10: Secret s: stringData[k]: is a number, not a string; write it in quotes",
+            "a.yaml#11: Namespace n: metadata.labels: expected a mapping of strings to strings",
+            "a.yaml#11: Namespace n: metadata.annotations: expected a mapping of strings to strings",
         ];
         assert_eq!(said, expected);
     }
