@@ -206,6 +206,9 @@ fn a_replica_that_is_behind_asks_for_patience_whatever_changed() {
     let bare = |spec: &str| world().spec(&format!("{{{spec}}}")).catalog();
     let given = inject(&bare(&enforced("p2")), &driver());
     assert_eq!(reason(&bare(&enforced("p1")), &given), UNKNOWN);
+    // In mode Audit nothing is refused, so nobody has to wait.
+    let audit = bare(&format!("mode: Audit, {}", enforced("p1")));
+    assert_eq!(reason(&audit, &given), (200, false, "enforced"));
 }
 
 #[test]
