@@ -75,10 +75,10 @@ pub(super) fn intersect(
 
 const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
-/// Checks the tolerations that a profile allows, as the API server checks those of a pod.
-pub(super) fn check_tolerations(tolerations: &[Toleration], report: &mut Report) {
+/// Checks tolerations as the API server checks those of a pod.
+pub(super) fn check_tolerations(tolerations: &[Toleration], list: &str, report: &mut Report) {
     for (index, toleration) in tolerations.iter().enumerate() {
-        let path = format!("spec.nodeSelector.allowedTolerations[{index}]");
+        let path = format!("{list}[{index}]");
         let text = |field: &Option<String>| field.clone().unwrap_or_default();
         let (key, operator) = (text(&toleration.key), text(&toleration.operator));
         if !["", "Equal", "Exists"].contains(&operator.as_str()) {
@@ -90,7 +90,10 @@ pub(super) fn check_tolerations(tolerations: &[Toleration], report: &mut Report)
         if key.is_empty() && operator != "Exists" {
             report.at(format!("{path}.key"), "missing; without a key the operator has to be Exists");
         } else if !key.is_empty() && !syntax::is_label_key(&key) {
-            report.at(format!("{path}.key"), format!("{key:?} is not the key of a taint"));
+            report.at(
+                format!("{path}.key"),
+                format!("{key:?} is not the key of a taint: {}", syntax::LABEL_KEY),
+            );
         }
         if operator == "Exists" && !text(&toleration.value).is_empty() {
             report.at(format!("{path}.value"), "not with operator Exists; leave it out");

@@ -7,7 +7,7 @@ use super::compose::{ByRole, Composed, ComposedFiles, intersect, put_files};
 use super::decode::decode;
 use super::parse::Parsed;
 use super::report::Report;
-use super::template::{self, check_mount_path};
+use super::template::{self, check_mount_path, quantities};
 use super::{isolation, syntax};
 use crate::admit::clean_path;
 use crate::admit::plan::{Enforced, Item, Keyed, LocalDirPlan, Origin, Overlay};
@@ -61,9 +61,12 @@ impl Layer<'_> {
 
     fn node_selector(&mut self, composed: &mut Composed, policy: &NodeSelectorPolicy) {
         for (key, value) in &policy.default {
-            if !syntax::is_label_key(key) || !syntax::is_label_value(value) {
-                let path = format!("spec.nodeSelector.default.{key}");
-                self.report.at(path, format!("{key}={value} is not a label key and a label value"));
+            let path = format!("spec.nodeSelector.default.{key}");
+            if !syntax::is_label_key(key) {
+                self.report.at(&path, format!("{key:?} is not a label key: {}", syntax::LABEL_KEY));
+            }
+            if !syntax::is_label_value(value) {
+                self.report.at(&path, format!("{value:?} is not a label value: {}", syntax::LABEL_VALUE));
             }
         }
         composed.default_selector.extend(policy.default.clone());
@@ -71,7 +74,7 @@ impl Layer<'_> {
             composed.allowed = intersect(composed.allowed.take(), Some(policy.allowed.clone()));
         }
         if let Some(tolerations) = &policy.allowed_tolerations {
-            isolation::check_tolerations(tolerations, self.report);
+            isolation::check_tolerations(tolerations, "spec.nodeSelector.allowedTolerations", self.report);
             let own = Some(tolerations.clone());
             composed.allowed_tolerations = isolation::intersect(composed.allowed_tolerations.take(), own);
         }
@@ -170,6 +173,7 @@ impl Layer<'_> {
                 self.report
                     .at(&path, "write exactly one source of a volume: hostPath, emptyDir, ephemeral, …");
             }
+            quantities(&volume, &path, self.report);
             let mount_path =
                 dir.mount_path.clone().unwrap_or_else(|| format!("/var/data/spark-injector-{index}"));
             if let Err(message) = check_mount_path(&mount_path) {

@@ -8,6 +8,17 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 pub(crate) const LABEL_NAME: &str =
     "at most 63 lower-case letters, digits or '-', starting and ending with a letter or digit";
 
+/// What [`is_subdomain`] accepts, for messages.
+pub(super) const SUBDOMAIN: &str =
+    "lower-case letters, digits, '-' or '.', starting and ending with a letter or digit";
+
+/// What [`is_label_key`] accepts, for messages.
+pub(super) const LABEL_KEY: &str = "at most 63 letters, digits, '-', '_' or '.', with a letter or digit at both ends, after a DNS name and '/' or without";
+
+/// What [`is_label_value`] accepts, for messages.
+pub(super) const LABEL_VALUE: &str =
+    "at most 63 letters, digits, '-', '_' or '.', with a letter or digit at both ends";
+
 /// Whether text is a DNS label: names of volumes, containers, profiles.
 pub(crate) fn is_label_name(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';

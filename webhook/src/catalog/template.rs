@@ -1,6 +1,7 @@
 //! From a `template` to an overlay: which fields are supported, and what may stand in them.
 
 mod containers;
+mod values;
 
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use serde_json::{Map, Value};
@@ -12,6 +13,8 @@ use crate::admit::clean_path;
 use crate::admit::plan::{Item, Keyed, Origin, Overlay};
 use crate::api::names::{GROUP, LOCAL_DIR_PREFIX, OBJECT_PREFIX};
 use crate::api::template::Template;
+
+pub(super) use values::quantities;
 
 /// Fields of a pod spec that a template may set, in the order of the documentation.
 const SPEC_FIELDS: [&str; 19] = [
@@ -89,7 +92,10 @@ impl Reader<'_> {
             let at = join(path, section);
             match section.as_str() {
                 "metadata" => self.metadata(content, &at),
-                "spec" => self.spec(content, &at),
+                "spec" => {
+                    values::check(content, &at, self.report);
+                    self.spec(content, &at);
+                }
                 _ => self.unsupported(&at, &["metadata", "spec"]),
             }
         }
@@ -109,8 +115,9 @@ impl Reader<'_> {
                         self.refuse_own_key(&join(&at, key), key);
                         // The API server compares the keys of annotations in lower case.
                         if !syntax::is_label_key(&key.to_lowercase()) {
-                            self.report
-                                .at(join(&at, key), format!("{key:?} is not the key of an annotation"));
+                            let message =
+                                format!("{key:?} is not the key of an annotation: {}", syntax::LABEL_KEY);
+                            self.report.at(join(&at, key), message);
                         }
                     }
                     self.overlay.annotations = self.by_key(content, &at);
@@ -141,10 +148,10 @@ impl Reader<'_> {
 
     fn check_label(&mut self, at: &str, key: &str, value: &Value) {
         if !syntax::is_label_key(key) {
-            self.report.at(at, format!("{key:?} is not a label key"));
+            self.report.at(at, format!("{key:?} is not a label key: {}", syntax::LABEL_KEY));
         }
         if value.as_str().is_some_and(|value| !syntax::is_label_value(value)) {
-            self.report.at(at, format!("{value} is not a label value"));
+            self.report.at(at, format!("{value} is not a label value: {}", syntax::LABEL_VALUE));
         }
     }
 

@@ -20,7 +20,7 @@ impl Reader<'_> {
         for (at, name, container) in self.distinct(value, path) {
             if name == SPARK_CONTAINER {
                 self.spark(container, &at);
-            } else if self.check_container(name, &at) && self.check_sidecar(container, &at) {
+            } else if self.check_container(container, &at) && self.check_sidecar(container, &at) {
                 let origin = self.origin(&at);
                 self.overlay.sidecars.put(Item::new(name, container.clone(), &origin));
             }
@@ -34,7 +34,7 @@ impl Reader<'_> {
                     join(&at, "name"),
                     "spark stands for the Spark container, which is no init container",
                 );
-            } else if self.check_container(name, &at) {
+            } else if self.check_container(container, &at) {
                 let origin = self.origin(&at);
                 self.overlay.init_containers.put(Item::new(name, container.clone(), &origin));
             }
@@ -52,7 +52,11 @@ impl Reader<'_> {
         first
     }
 
-    fn check_container(&mut self, name: &str, at: &str) -> bool {
+    fn check_container(&mut self, container: &Value, at: &str) -> bool {
+        let name = name_of(container);
+        if container.get("image").and_then(Value::as_str).is_none_or(str::is_empty) {
+            self.report.at(join(at, "image"), "missing; spark alone has the image of the job");
+        }
         if !syntax::is_label_name(name) {
             self.report.at(join(at, "name"), format!("{name:?} is not valid: {}", syntax::LABEL_NAME));
             return false;

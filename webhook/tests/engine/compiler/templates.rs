@@ -31,7 +31,7 @@ fn a_field_that_is_not_supported_is_named_with_those_that_are() {
 #[test]
 fn a_misspelt_field_at_any_depth_is_named() {
     for (fields, at) in [
-        ("tolerations: [{kee: a}]", ".tolerations[0].kee"),
+        ("tolerations: [{operator: Exists, kee: a}]", ".tolerations[0].kee"),
         ("volumes: [{name: v, configMap: {nam: x}}]", ".volumes[0].configMap.nam"),
         ("containers: [{name: logs, image: l, envv: []}]", ".containers[0].envv"),
         ("affinity: {nodeAffinty: {}}", ".affinity.nodeAffinty"),
@@ -135,4 +135,36 @@ fn labels_and_selectors_follow_the_grammar() {
 fn an_enforced_field_must_be_one_that_can_be() {
     let problem = world().spec("enforce: [priorityClassName, tolerations]").problem();
     says(&problem, &["spec.enforce[1]", "\"tolerations\"", "allowed: affinity, annotations"]);
+}
+
+#[test]
+fn what_the_api_server_would_refuse_in_every_pod_is_refused_in_the_template() {
+    for (fields, at, parts) in [
+        (
+            "containers: [{name: spark, resources: {limits: {cpu: banana}}}]",
+            ".containers[0].resources.limits.cpu",
+            &["\"banana\"", "such as 500m"][..],
+        ),
+        (
+            "containers: [{name: log, image: l, resources: {requests: {memory: -1Gi}}}]",
+            ".containers[0].resources.requests.memory",
+            &["quantity"],
+        ),
+        ("volumes: [{name: v, emptyDir: {sizeLimit: 5q}}]", ".volumes[0].emptyDir.sizeLimit", &["\"5q\""]),
+        ("tolerations: [{key: a, operator: equals}]", ".tolerations[0].operator", &["Equal or Exists"]),
+        ("tolerations: [{key: a, effect: NoSchedul}]", ".tolerations[0].effect", &["NoSchedule, Prefer"]),
+        ("hostAliases: [{ip: nn1, hostnames: [a]}]", ".hostAliases[0].ip", &["\"nn1\" is not an IP address"]),
+        ("hostAliases: [{ip: '::1', hostnames: [a_b]}]", ".hostAliases[0].hostnames[0]", &["lower-case"]),
+        ("priorityClassName: High One", ".priorityClassName", &["cannot be a name", "lower-case"]),
+        ("dnsPolicy: Cluster", ".dnsPolicy", &["ClusterFirst, ClusterFirstWithHostNet, Default, None"]),
+        ("containers: [{name: log}]", ".containers[0].image", &["missing"]),
+        ("initContainers: [{name: log}]", ".initContainers[0].image", &["missing"]),
+        ("nodeSelector: {'a b': c}", ".nodeSelector.a b", &["not a label key: at most 63 letters"]),
+    ] {
+        let problem = spec(fields).problem();
+        says(&problem, &[&format!("{AT}{at}: ")]);
+        says(&problem, parts);
+    }
+    let problem = world().spec("localDirs: [{emptyDir: {sizeLimit: 5q}}]").problem();
+    says(&problem, &["spec.localDirs[0].emptyDir.sizeLimit", "\"5q\""]);
 }
