@@ -107,14 +107,30 @@ pub(super) fn check(claim: &NamespaceClaim, report: &mut Report) {
             );
         }
     }
+    if claim.names.is_empty() && claim.selector.is_none() {
+        report.at(
+            "spec.namespaces",
+            "write names or a selector; an empty selector means every namespace; leave namespaces out where the profile \
+             is only extended",
+        );
+    }
     let expressions =
         claim.selector.iter().filter_map(|selector| selector.match_expressions.as_ref()).flatten();
     for (index, expression) in expressions.enumerate() {
-        if !OPERATORS.split(", ").any(|known| known == expression.operator) {
-            report.at(
-                format!("spec.namespaces.selector.matchExpressions[{index}].operator"),
-                format!("{:?} is not an operator; allowed: {OPERATORS}", expression.operator),
-            );
+        let path = format!("spec.namespaces.selector.matchExpressions[{index}]");
+        let has_values = expression.values.iter().flatten().next().is_some();
+        match expression.operator.as_str() {
+            "In" | "NotIn" if !has_values => {
+                report.at(format!("{path}.values"), "missing; In and NotIn need values");
+            }
+            "Exists" | "DoesNotExist" if has_values => {
+                report.at(format!("{path}.values"), "not with Exists or DoesNotExist; leave them out");
+            }
+            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
+            other => report.at(
+                format!("{path}.operator"),
+                format!("{other:?} is not an operator; allowed: {OPERATORS}"),
+            ),
         }
     }
 }

@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_ignored::Path;
 use serde_json::Value;
 
-use super::report::Report;
+use super::report::{Report, in_words};
 
 /// Decodes a value, and reports what it does not understand below `path`. A field nobody knows is a mistake: the API
 /// server would drop it, and its owner would look for it in vain.
@@ -30,7 +30,7 @@ pub(super) fn decode<T: DeserializeOwned>(
         Ok(decoded) => Some(decoded),
         Err(error) => {
             let at = track.path().to_string();
-            report.at(join(path, if at == "." { "" } else { &at }), error.to_string());
+            report.at(join(path, if at == "." { "" } else { &at }), in_words(&error.to_string()));
             None
         }
     }

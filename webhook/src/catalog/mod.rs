@@ -2,6 +2,7 @@
 //!
 //! Pure: no IO, no clock, no environment. A profile in error never touches another one's namespaces.
 
+mod bounds;
 mod build;
 mod changes;
 mod claims;

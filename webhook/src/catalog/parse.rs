@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::decode::decode;
 use super::report::Report;
 use super::snapshot::ProfileInput;
-use super::{Problem, syntax};
+use super::{Problem, bounds, syntax};
 use crate::api::{GROUP_VERSION, KIND, Mode, NamespaceClaim, SparkProfileSpec};
 
 /// A well-formed profile: its own fields are checked, its references are not.
@@ -75,8 +75,9 @@ pub(super) fn parse(name: &str, input: &ProfileInput) -> Result<Parsed, Vec<Prob
     let spec = input.object.get("spec").filter(|spec| !spec.is_null()).unwrap_or(&empty);
     // Serde would read a list as the fields in their order.
     if !spec.is_object() {
-        report.at("spec", "invalid type: expected a map");
+        report.at("spec", "invalid type: expected a mapping");
     }
+    bounds::check(&SCHEMA, spec, "spec", &mut report);
     let spec = decode(spec, "spec", &mut report, allowed_fields);
     match spec {
         Some(spec) if report.is_clean() => {

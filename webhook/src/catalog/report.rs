@@ -47,3 +47,53 @@ impl Report {
         self.problems
     }
 }
+
+/// What Serde says of a value, in the words of those who write YAML.
+pub(super) fn in_words(message: &str) -> String {
+    let Some((found, expected)) = message.rsplit_once(", expected ") else { return message.to_owned() };
+    if let Some(found) = found.strip_prefix("unknown variant ") {
+        let allowed = expected.strip_prefix("one of ").unwrap_or(expected).replace(" or ", ", ");
+        return format!("{found} is not allowed here; allowed: {allowed}");
+    }
+    let found = match found {
+        "invalid type: sequence" => "invalid type: list",
+        "invalid type: map" => "invalid type: mapping",
+        other => other,
+    };
+    let expected = match expected {
+        "a sequence" => "a list",
+        "a map" => "a mapping",
+        "i32" | "i64" | "u16" | "u32" | "u64" => "a whole number",
+        name if name.starts_with("struct ") => "a mapping",
+        other => other,
+    };
+    format!("{found}, expected {expected}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_have_the_names_of_yaml() {
+        for (serde, ours) in [
+            ("invalid type: map, expected a sequence", "invalid type: mapping, expected a list"),
+            (
+                "invalid type: integer `7`, expected struct Overlay",
+                "invalid type: integer `7`, expected a mapping",
+            ),
+            (
+                "invalid type: string \"5\", expected i64",
+                "invalid type: string \"5\", expected a whole number",
+            ),
+            (
+                "unknown variant `off`, expected one of `A`, `B`",
+                "`off` is not allowed here; allowed: `A`, `B`",
+            ),
+            ("unknown variant `x`, expected `a` or `b`", "`x` is not allowed here; allowed: `a`, `b`"),
+            ("missing field `value`", "missing field `value`"),
+        ] {
+            assert_eq!(in_words(serde), ours);
+        }
+    }
+}

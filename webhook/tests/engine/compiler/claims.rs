@@ -128,8 +128,17 @@ fn mistakes_in_a_claim_are_named() {
             "{selector: {matchExpressions: [{key: a, operator: in, values: [b]}]}}",
             ["matchExpressions[0].operator", "In, NotIn, Exists, DoesNotExist"],
         ),
-        ("{name: [team-a]}", ["spec.namespaces.name", "names, selector"]),
-        ("{names: team-a}", ["spec.namespaces.names", "expected a sequence"]),
+        (
+            "{selector: {matchExpressions: [{key: a, operator: In}]}}",
+            ["matchExpressions[0].values", "missing"],
+        ),
+        (
+            "{selector: {matchExpressions: [{key: a, operator: Exists, values: [b]}]}}",
+            ["matchExpressions[0].values", "leave them out"],
+        ),
+        ("{}", ["spec.namespaces: ", "write names or a selector"]),
+        ("{names: [team-a], name: [team-a]}", ["spec.namespaces.name", "names, selector"]),
+        ("{names: team-a}", ["spec.namespaces.names", "expected a list"]),
     ] {
         says(&world().spec(&format!("namespaces: {claim}")).problem(), &parts);
     }

@@ -51,11 +51,29 @@ fn what_compresses_well_is_still_bounded() {
 #[test]
 fn too_many_files_are_a_mistake() {
     let mut inline = String::new();
-    for index in 0..257 {
+    for index in 0..129 {
         let _ = write!(inline, "a{index}: b{index}, ");
     }
-    let problem = world().spec(&format!("files: [{{mountPath: /x, inline: {{{inline}}}}}]")).problem();
-    says(&problem, &["spec.files", "257 files", "256"]);
+    let files = ["/x", "/y"].map(|path| format!("{{mountPath: {path}, inline: {{{inline}}}}}")).join(", ");
+    says(&world().spec(&format!("files: [{files}]")).problem(), &["spec.files", "258 files", "256"]);
+}
+
+#[test]
+fn the_bounds_of_the_custom_resource_hold_without_an_api_server() {
+    let entries: Vec<String> =
+        (0..65).map(|index| format!("{{mountPath: /x{index}, inline: {{a: b}}}}")).collect();
+    says(
+        &world().spec(&format!("files: [{}]", entries.join(", "))).problem(),
+        &["spec.files: 65 entries, at most 64 are possible"],
+    );
+    says(
+        &world().spec("files: [{mountPath: /x, configMap: {name: ''}}]").problem(),
+        &["spec.files[0].configMap.name: empty"],
+    );
+    says(
+        &world().spec(&format!("executorRole: {{name: A, value: {}}}", "x".repeat(4097))).problem(),
+        &["spec.executorRole.value: 4097 characters, at most 4096"],
+    );
 }
 
 #[test]

@@ -1,0 +1,79 @@
+//! The bounds of the custom resource's schema, for documents that no API server has seen: what is valid offline is
+//! accepted by a cluster.
+
+use serde_json::{Map, Value};
+
+use super::decode::join;
+use super::report::Report;
+
+/// Checks a value, whose types are checked elsewhere, and all that is in it. How many and how long there may be is said
+/// here; what may stand in a text has better words where it is used.
+pub(super) fn check(schema: &Value, value: &Value, path: &str, report: &mut Report) {
+    let most = |bound: &str| schema.get(bound).and_then(Value::as_u64);
+    let mut counted = |number: usize, bound: &str, what: &str| {
+        let number = number as u64;
+        if let Some(most) = most(bound).filter(|most| number > *most) {
+            report.at(path, format!("{number} {what}, at most {most} are possible"));
+        }
+    };
+    match value {
+        Value::String(text) => {
+            counted(text.chars().count(), "maxLength", "characters");
+            if text.is_empty() && most("minLength") == Some(1) {
+                report.at(path, "empty; write something or leave the field out");
+            }
+        }
+        Value::Array(list) => {
+            counted(list.len(), "maxItems", "entries");
+            let Some(items) = schema.get("items") else { return };
+            for (index, item) in list.iter().enumerate() {
+                check(items, item, &format!("{path}[{index}]"), report);
+            }
+        }
+        Value::Object(map) => {
+            counted(map.len(), "maxProperties", "entries");
+            let properties = schema.get("properties").and_then(Value::as_object);
+            for (key, value) in map {
+                let property = properties.and_then(|properties: &Map<String, Value>| properties.get(key));
+                if let Some(schema) = property.or_else(|| schema.get("additionalProperties")) {
+                    check(schema, value, &join(path, key), report);
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_bound_is_named_where_it_is_broken() {
+        let text = json!({ "type": "string", "minLength": 1, "maxLength": 2 });
+        let schema = json!({ "properties": {
+            "list": { "maxItems": 1, "items": { "properties": { "text": text } } },
+            "map": { "maxProperties": 1, "additionalProperties": text },
+        }});
+        let said = |value: Value| {
+            let mut report = Report::new("a.yaml", "SparkProfile a");
+            check(&schema, &value, "spec", &mut report);
+            let problems = report.into_problems().into_iter();
+            problems.map(|problem| format!("{}: {}", problem.path, problem.message)).collect::<Vec<_>>()
+        };
+        let good =
+            json!({ "list": [{ "text": "äö", "other": "long" }], "map": { "a": "b" }, "none": [1, 2] });
+        assert_eq!(said(good), Vec::<String>::new());
+        let bad = json!({ "list": [{ "text": "" }, { "text": "abc" }], "map": { "a": "abc", "b": "c" } });
+        let expected = [
+            "spec.list: 2 entries, at most 1 are possible",
+            "spec.list[0].text: empty; write something or leave the field out",
+            "spec.list[1].text: 3 characters, at most 2 are possible",
+            "spec.map: 2 entries, at most 1 are possible",
+            "spec.map.a: 3 characters, at most 2 are possible",
+        ];
+        assert_eq!(said(bad), expected);
+    }
+}
