@@ -200,6 +200,16 @@ impl Webhook {
         (status.unwrap_or_else(|| panic!("no HTTP answer: {head}")), body.to_owned())
     }
 
+    /// Waits until it says that it is ready.
+    ///
+    /// # Panics
+    /// When it does not within a minute, with what it says instead.
+    #[track_caller]
+    pub fn wait_until_ready(&self) {
+        let ready = wait_until(Duration::from_secs(60), || (self.admin("/readyz").0 == 200).then_some(()));
+        assert!(ready.is_some(), "not ready: {}\n{}", self.admin("/readyz").1, self.log().join("\n"));
+    }
+
     /// The metrics, as text.
     pub fn metrics(&self) -> String {
         self.admin("/metrics").1

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use acceptance::balancer::Balancer;
 use acceptance::client::Namespace;
-use acceptance::cluster::{Cluster, ClusterOptions};
+use acceptance::cluster::{Audit, Cluster, ClusterOptions};
 use acceptance::kubelet;
 use acceptance::pods::{fixture, fixtures};
 use acceptance::process::{Process, is_alive, wait_until};
@@ -169,7 +169,7 @@ fn the_environment_is_resolved_as_a_kubelet_does() {
 fn options_take_effect_and_nothing_stays_behind() {
     let options = ClusterOptions {
         pod_node_selector: true,
-        audit: true,
+        audit: Audit::Whole,
         identify_to_webhooks: true,
         ..ClusterOptions::default()
     };

@@ -123,8 +123,8 @@ async fn each<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
 /// All three at the same time: a deadline has to pass only once.
 async fn slow_clients(client: Client, count: usize) -> Found {
     let (headers, bodies, reads) = tokio::join!(
-        slow_headers(client.clone(), count),
-        slow_bodies(client.clone(), count),
+        dribble(client.clone(), count, "X-Slow: ", b'a'),
+        dribble(client.clone(), count, "Content-Length: 100000\r\n\r\n", b' '),
         slow_reads(client, count)
     );
     vec![cut("header", &headers), cut("body", &bodies), reads]
@@ -139,31 +139,16 @@ fn cut(what: &str, times: &[Option<Duration>]) -> (Option<bool>, String) {
     )
 }
 
-async fn slow_headers(client: Client, count: usize) -> Vec<Option<Duration>> {
+/// They send a head, and then `byte` after `byte`: how long each was let, if it was cut at all.
+async fn dribble(client: Client, count: usize, head: &'static str, byte: u8) -> Vec<Option<Duration>> {
     let times = each(count, || {
         let client = client.clone();
         async move {
             let Ok(mut stream) = client.connect().await else { return Some(Duration::ZERO) };
-            let start = client::head("X-Slow: ");
-            if stream.write_all(start.as_bytes()).await.is_err() {
+            if stream.write_all(client::head(head).as_bytes()).await.is_err() {
                 return Some(Duration::ZERO);
             }
-            client::dribble(&mut stream, b'a', DEADLINE).await
-        }
-    });
-    times.await
-}
-
-async fn slow_bodies(client: Client, count: usize) -> Vec<Option<Duration>> {
-    let times = each(count, || {
-        let client = client.clone();
-        async move {
-            let Ok(mut stream) = client.connect().await else { return Some(Duration::ZERO) };
-            let start = client::head("Content-Length: 100000\r\n\r\n");
-            if stream.write_all(start.as_bytes()).await.is_err() {
-                return Some(Duration::ZERO);
-            }
-            client::dribble(&mut stream, b' ', DEADLINE).await
+            client::dribble(&mut stream, byte, DEADLINE).await
         }
     });
     times.await

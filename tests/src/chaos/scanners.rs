@@ -53,10 +53,7 @@ pub fn scan() -> Vec<Finding> {
     let mut findings = Vec::new();
     for (variant, versions, arguments) in variants {
         let replica = installed.run(&pod, arguments);
-        let ready = process::wait_until(Duration::from_secs(60), || {
-            (replica.admin("/readyz").0 == 200).then_some(())
-        });
-        assert!(ready.is_some(), "{}", replica.log().join("\n"));
+        replica.wait_until_ready();
         let bundle = witness::bundles(&installed.api.get(CONFIGURATION).expect(200)).remove(0);
         let authority = folder.path().join("ca.crt");
         std::fs::write(&authority, bundle).expect("a file");

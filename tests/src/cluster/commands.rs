@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::{ClusterOptions, WEBHOOK_CLIENT};
+use super::{Audit, ClusterOptions, WEBHOOK_CLIENT};
 use crate::pki::{self, Authority};
 
 /// The Service `kubernetes`: the first address of the range of Services.
@@ -80,9 +80,7 @@ pub(super) fn api_server(
     let plugins =
         if options.pod_node_selector { "NodeRestriction,PodNodeSelector" } else { "NodeRestriction" };
     command.args(["--enable-admission-plugins", plugins]);
-    if options.audit {
-        audit(&mut command, home);
-    }
+    audit(&mut command, home, options.audit);
     if options.identify_to_webhooks {
         identify(&mut command, home, authority);
     }
@@ -100,9 +98,16 @@ fn serve_node(command: &mut Command, home: &Path, authority: &Authority, address
     command.args(["--kubelet-preferred-address-types", "InternalIP"]);
 }
 
-fn audit(command: &mut Command, home: &Path) {
-    let rules =
-        json!([{"level": "None", "nonResourceURLs": ["/readyz*", "/livez*"]}, {"level": "RequestResponse"}]);
+fn audit(command: &mut Command, home: &Path, audit: Audit) {
+    let nothing = json!({"level": "None", "nonResourceURLs": ["/readyz*", "/livez*"]});
+    let secrets = json!({"level": "Metadata", "resources": [{"group": "", "resources": ["secrets"]}]});
+    let whole = json!({"level": "RequestResponse"});
+    let rules = match audit {
+        Audit::Off => return,
+        Audit::Metadata => json!([nothing, {"level": "Metadata"}]),
+        Audit::ButSecrets => json!([nothing, secrets, whole]),
+        Audit::Whole => json!([nothing, whole]),
+    };
     let policy = json!({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
                         "rules": rules});
     command.arg("--audit-policy-file").arg(pki::write(home, "audit-policy.json", &policy.to_string()));

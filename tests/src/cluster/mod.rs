@@ -44,8 +44,8 @@ const READY: Duration = Duration::from_secs(60);
 pub struct ClusterOptions {
     /// The in-tree `PodNodeSelector` admission plugin. Off: the webhook's own selector logic is what is tested.
     pub pod_node_selector: bool,
-    /// An audit log of requests and responses, see [`Cluster::audit_log`].
-    pub audit: bool,
+    /// What the audit log holds, see [`Cluster::audit_log`].
+    pub audit: Audit,
     /// The API server shows webhooks a client certificate of [`WEBHOOK_CLIENT`], signed by the cluster's authority.
     pub identify_to_webhooks: bool,
     /// A controller manager: service accounts, deletion of namespaces and of what has an owner, aggregated roles,
@@ -56,6 +56,20 @@ pub struct ClusterOptions {
     pub node: Option<Ipv4Addr>,
     /// More arguments for kube-apiserver.
     pub api_server_args: Vec<String>,
+}
+
+/// What an audit log holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Audit {
+    /// There is none.
+    #[default]
+    Off,
+    /// Who did what, without bodies.
+    Metadata,
+    /// Requests and responses whole, but those about Secrets without bodies.
+    ButSecrets,
+    /// Requests and responses whole.
+    Whole,
 }
 
 /// A running control plane. It ends when it is dropped and when this process ends.

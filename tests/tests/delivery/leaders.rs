@@ -5,7 +5,7 @@ use std::time::Duration;
 use acceptance::process::wait_until;
 use serde_json::json;
 
-use crate::world::{Replica, WITHIN, World, names};
+use crate::world::{Replica, WITHIN, World};
 
 fn leader(replicas: &mut Vec<Replica>) -> Replica {
     let index = wait_until(WITHIN, || replicas.iter().position(Replica::leads));
@@ -16,10 +16,7 @@ fn leader(replicas: &mut Vec<Replica>) -> Replica {
 fn the_next_leader_goes_on_where_the_last_one_died() {
     // So slow that there is a middle on a busy machine too: counting asks the API server sixty times.
     let world = World::with("successors", 5, Duration::from_secs(3600));
-    let teams = names("successors-team", 60);
-    for team in &teams {
-        world.team(team);
-    }
+    let teams = world.teams("successors-team", 60);
     world.keytab("1");
     world.profile("successors", &teams, &json!({}));
     let mut replicas: Vec<Replica> = (0..3).map(|_| world.replica()).collect();
@@ -40,10 +37,7 @@ fn the_next_leader_goes_on_where_the_last_one_died() {
 #[test]
 fn what_changed_while_nobody_looked_is_put_right() {
     let world = World::new("absent");
-    let teams = names("absent-team", 6);
-    for team in &teams {
-        world.team(team);
-    }
+    let teams = world.teams("absent-team", 6);
     world.keytab("1");
     world.profile("absent-one", &teams[..3], &json!({}));
     world.profile("absent-two", &teams[3..], &json!({}));
@@ -75,10 +69,7 @@ fn what_changed_while_nobody_looked_is_put_right() {
 #[test]
 fn a_mistake_in_a_profile_takes_nothing_away() {
     let world = World::with("mistaken", 200, Duration::from_secs(1));
-    let teams = names("mistaken-team", 2);
-    for team in &teams {
-        world.team(team);
-    }
+    let teams = world.teams("mistaken-team", 2);
     world.keytab("1");
     world.profile("mistaken", &teams, &json!({}));
     let first = world.replica();

@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use acceptance::client::Namespace;
-use acceptance::cluster::{Cluster, ClusterOptions};
+use acceptance::cluster::{Audit, Cluster, ClusterOptions};
 use acceptance::manifests::OWN;
 use acceptance::process::wait_until;
 use acceptance::webhook::Webhook;
 use serde_json::{Value, json};
 
-use crate::world::{CANARY, WITHIN, audit_policy, install, names};
+use crate::world::{CANARY, WITHIN, install, names, until_delivered};
 
 /// Namespaces and names of all Secrets that carry our label.
 fn delivered(cluster: &Cluster) -> BTreeSet<(String, String)> {
@@ -22,11 +22,8 @@ fn delivered(cluster: &Cluster) -> BTreeSet<(String, String)> {
 
 #[test]
 fn an_api_server_that_is_killed_in_the_middle_costs_nothing_but_time() {
-    let mut cluster = Cluster::start_with(&ClusterOptions {
-        audit: true,
-        api_server_args: vec![format!("--audit-policy-file={}", audit_policy())],
-        ..ClusterOptions::default()
-    });
+    let mut cluster =
+        Cluster::start_with(&ClusterOptions { audit: Audit::Metadata, ..ClusterOptions::default() });
     install(&cluster);
     let api = cluster.admin().clone();
     let teams = names("outage-team", 40);
@@ -62,14 +59,7 @@ fn an_api_server_that_is_killed_in_the_middle_costs_nothing_but_time() {
         assert!(delivered(&cluster).is_superset(&before), "nothing of what was posted is gone");
     }
 
-    let mut status = Value::Null;
-    let path = "/apis/spark-injector.io/v1alpha1/sparkprofiles/outage";
-    let done = wait_until(WITHIN, || {
-        status = api.get(path).expect(200)["status"].take();
-        (status["deliveredRevision"].is_string() && status["namespaces"]["delivered"] == teams.len())
-            .then_some(())
-    });
-    assert!(done.is_some(), "{status:#}");
+    let status = until_delivered(&api, "outage", teams.len());
     assert_eq!(status["revision"], status["deliveredRevision"]);
     assert_eq!(status["namespaces"]["failed"], 0, "{status:#}");
 

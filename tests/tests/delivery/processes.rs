@@ -4,9 +4,9 @@ use acceptance::client::Namespace;
 use acceptance::manifests::OWN;
 use acceptance::process::wait_until;
 use acceptance::webhook::Webhook;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::world::{CANARY, WITHIN, cluster, names, own_namespace};
+use crate::world::{CANARY, WITHIN, cluster, names, own_namespace, until_delivered};
 
 pub(crate) const OWNER: &str = "processes";
 
@@ -51,14 +51,7 @@ fn a_replica_that_is_killed_is_followed_and_nothing_is_lost() {
     drop(replicas.swap_remove(leader));
     assert!(served() < teams.len(), "killed too late to mean anything");
 
-    let mut status = Value::Null;
-    let done = wait_until(WITHIN, || {
-        status =
-            api.get("/apis/spark-injector.io/v1alpha1/sparkprofiles/processes").expect(200)["status"].take();
-        (status["deliveredRevision"].is_string() && status["namespaces"]["delivered"] == teams.len())
-            .then_some(())
-    });
-    assert!(done.is_some(), "{status:#}");
+    let status = until_delivered(api, "processes", teams.len());
     assert_eq!(served(), teams.len());
     assert_eq!(status["revision"], status["deliveredRevision"]);
     let condition = |kind: &str| {

@@ -4,7 +4,7 @@ use acceptance::client::secret;
 use acceptance::process::wait_until;
 use serde_json::{Value, json};
 
-use crate::world::{WITHIN, World, delivered, names};
+use crate::world::{WITHIN, World, delivered};
 
 fn quota(namespace: &str, secrets: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "tight", "namespace": namespace},
@@ -14,10 +14,7 @@ fn quota(namespace: &str, secrets: &str) -> Value {
 #[test]
 fn a_full_quota_is_named_and_the_others_get_theirs() {
     let world = World::new("refused");
-    let teams = names("refused-team", 12);
-    for team in &teams {
-        world.team(team);
-    }
+    let teams = world.teams("refused-team", 12);
     let tight = &teams[4];
     world.api.apply(&quota(tight, "0"));
     let counted = wait_until(WITHIN, || {
@@ -70,10 +67,7 @@ fn a_full_quota_is_named_and_the_others_get_theirs() {
 #[test]
 fn a_namespace_that_ends_is_no_failure() {
     let world = World::new("ending");
-    let teams = names("ending-team", 3);
-    for team in &teams {
-        world.team(team);
-    }
+    let teams = world.teams("ending-team", 3);
     // Something keeps it from ending, as a finalizer of somebody does.
     let mut held = secret(&teams[1], "held", &[]);
     held["metadata"]["finalizers"] = json!(["example.com/held"]);

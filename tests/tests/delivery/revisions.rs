@@ -5,15 +5,12 @@ use std::time::Duration;
 use acceptance::process::wait_until;
 use serde_json::json;
 
-use crate::world::{WITHIN, World, names};
+use crate::world::{WITHIN, World};
 
 #[test]
 fn plans_switch_after_a_full_pass_and_old_secrets_go_after_their_time() {
     let world = World::with("revisions", 30, Duration::from_secs(6));
-    let teams = names("revisions-team", 30);
-    for team in &teams {
-        world.team(team);
-    }
+    let teams = world.teams("revisions-team", 30);
     world.keytab("1");
     world.profile("revisions", &teams, &json!({}));
     let _replica = world.replica();

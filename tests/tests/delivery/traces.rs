@@ -5,15 +5,12 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
-use crate::world::{CANARY, LOG, World, cluster, names};
+use crate::world::{CANARY, LOG, World, cluster};
 
 #[test]
 fn nothing_but_post_and_delete_and_the_contents_are_nowhere() {
     let world = World::new("traces");
-    let teams = names("traces-team", 5);
-    for team in &teams {
-        world.team(team);
-    }
+    let teams = world.teams("traces-team", 5);
     // One that refuses with a message which quotes what it was given.
     let policy = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
         "metadata": {"name": "traces-quoting"},

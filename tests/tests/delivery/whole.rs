@@ -5,10 +5,9 @@
 //! should have it that keeps such a log.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 
 use acceptance::client::{Api, Namespace, Reply, secret};
-use acceptance::cluster::{Cluster, ClusterOptions};
+use acceptance::cluster::{Audit, Cluster, ClusterOptions};
 use acceptance::installed::Installed;
 use acceptance::manifests::{OWN, folder};
 use acceptance::process::wait_until;
@@ -56,19 +55,6 @@ fn driver(namespace: &str) -> Value {
                {"name": "spark-kubernetes-driver", "image": "apache/spark:4.3.0", "args": ["driver"]}]}})
 }
 
-fn policy() -> &'static str {
-    static FILE: std::sync::OnceLock<tempfile::NamedTempFile> = std::sync::OnceLock::new();
-    let secrets = json!({"level": "Metadata", "resources": [{"group": "", "resources": ["secrets"]}]});
-    let policy = json!({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
-                        "rules": [secrets, {"level": "RequestResponse"}]});
-    let file = FILE.get_or_init(|| {
-        let mut file = tempfile::NamedTempFile::new().expect("a file");
-        file.write_all(policy.to_string().as_bytes()).expect("a policy");
-        file
-    });
-    file.path().to_str().expect("UTF-8")
-}
-
 /// The installation, with profiles of every delivery and namespaces that refuse in every way.
 struct Whole {
     cluster: Cluster,
@@ -81,8 +67,7 @@ impl Whole {
     fn start() -> Self {
         let cluster = Cluster::start_with(&ClusterOptions {
             controller_manager: true,
-            audit: true,
-            api_server_args: vec![format!("--audit-policy-file={}", policy())],
+            audit: Audit::ButSecrets,
             ..ClusterOptions::default()
         });
         let installed = Installed::on(&cluster, &folder("guarded"));

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use acceptance::client::{Api, Namespace, secret};
-use acceptance::cluster::{Cluster, ClusterOptions};
+use acceptance::cluster::{Audit, Cluster, ClusterOptions};
 use acceptance::manifests::{self, OWN, folder};
 use acceptance::process::wait_until;
 use serde_json::{Value, json};
@@ -54,8 +54,8 @@ pub(crate) fn cluster() -> &'static Cluster {
         tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(|| ToLog).init();
         let cluster = Cluster::start_with(&ClusterOptions {
             controller_manager: true,
-            audit: true,
-            api_server_args: vec![format!("--audit-policy-file={}", audit_policy())],
+            // With bodies every audit log holds what is delivered.
+            audit: Audit::Metadata,
             ..ClusterOptions::default()
         });
         install(&cluster);
@@ -84,19 +84,6 @@ pub(crate) fn install(cluster: &Cluster) {
         (fits && crd).then_some(())
     });
     assert!(ready.is_some(), "the policies are not in effect");
-}
-
-/// Who asked what, without bodies: with them every audit log holds what is delivered.
-pub(crate) fn audit_policy() -> String {
-    static FILE: OnceLock<tempfile::NamedTempFile> = OnceLock::new();
-    let policy = json!({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
-                        "rules": [{"level": "Metadata"}]});
-    let file = FILE.get_or_init(|| {
-        let mut file = tempfile::NamedTempFile::new().expect("a file");
-        file.write_all(policy.to_string().as_bytes()).expect("a policy");
-        file
-    });
-    file.path().to_str().expect("UTF-8").to_owned()
 }
 
 /// A namespace in which the account of the injector may do what it may in its own.
@@ -177,6 +164,15 @@ impl World {
     pub(crate) fn team(&self, namespace: &str) {
         self.api.create_namespace(&Namespace::new(namespace).opted_in());
         self.label(namespace, true);
+    }
+
+    /// Namespaces of so many teams, in the order of their names, which start alike.
+    pub(crate) fn teams(&self, prefix: &str, count: usize) -> Vec<String> {
+        let names = names(prefix, count);
+        for name in &names {
+            self.team(name);
+        }
+        names
     }
 
     /// What the injector sees of a namespace.
@@ -387,6 +383,20 @@ impl Source {
 pub(crate) fn delivered(status: &Value) -> Value {
     let conditions = status["conditions"].as_array().into_iter().flatten();
     conditions.clone().find(|condition| condition["type"] == "Delivered").cloned().unwrap_or_default()
+}
+
+/// Waits until a profile is delivered to so many namespaces, and says its status.
+#[track_caller]
+pub(crate) fn until_delivered(api: &Api, profile: &str, namespaces: usize) -> Value {
+    let path = format!("/apis/spark-injector.io/v1alpha1/sparkprofiles/{profile}");
+    let mut status = Value::Null;
+    let done = wait_until(WITHIN, || {
+        status = api.get(&path).expect(200)["status"].take();
+        (status["deliveredRevision"].is_string() && status["namespaces"]["delivered"] == namespaces)
+            .then_some(())
+    });
+    assert!(done.is_some(), "{status:#}");
+    status
 }
 
 /// Names of namespaces that start alike.

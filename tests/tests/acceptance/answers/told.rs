@@ -1,7 +1,7 @@
 //! What of an answer reaches the user, and what the audit log.
 
 use acceptance::client::{Api, Namespace, Reply};
-use acceptance::cluster::{Cluster, ClusterOptions};
+use acceptance::cluster::{Audit, Cluster, ClusterOptions};
 use acceptance::process::wait_until;
 use acceptance::recorder::RawAnswer;
 use acceptance::registration::STATUS_ANNOTATION;
@@ -96,7 +96,7 @@ fn key_of<'a>(annotations: &'a Value, prefix: &str) -> Option<&'a str> {
 /// The patch itself is written to the audit log, which is why none of ours holds a secret.
 #[test]
 fn the_audit_log_has_the_patch_and_the_annotations_whose_keys_are_good() {
-    let cluster = Cluster::start_with(&ClusterOptions { audit: true, ..ClusterOptions::default() });
+    let cluster = Cluster::start_with(&ClusterOptions { audit: Audit::Whole, ..ClusterOptions::default() });
     let api: &Api = cluster.admin();
     let (_recorder, _registered) = recorder(api, "audited", annotated);
     let name = namespace("audited", "Fail");

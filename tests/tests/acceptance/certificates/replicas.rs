@@ -130,7 +130,7 @@ impl Replicas {
     #[track_caller]
     pub(crate) fn assert_ready(&self) {
         for replica in &self.members {
-            assert_ready(replica);
+            replica.wait_until_ready();
         }
     }
 
@@ -145,13 +145,6 @@ impl Replicas {
         });
         assert!(found.is_some(), "{last}");
     }
-}
-
-/// Waits until a replica says that it is ready.
-#[track_caller]
-pub(crate) fn assert_ready(webhook: &Webhook) {
-    let ready = wait_until(PATIENCE, || (webhook.admin("/readyz").0 == 200).then_some(()));
-    assert!(ready.is_some(), "not ready: {}\n{}", webhook.admin("/readyz").1, webhook.log().join("\n"));
 }
 
 /// A path in UTF-8.

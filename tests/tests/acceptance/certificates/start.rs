@@ -6,7 +6,7 @@ use acceptance::process::wait_until;
 use acceptance::webhook::{Certificate, Options, Webhook};
 use serde_json::Value;
 
-use super::replicas::{PATIENCE, WINDOW, assert_ready};
+use super::replicas::{PATIENCE, WINDOW};
 use acceptance::witness::{Witness, bundles, configuration_path, served, verify};
 
 const HOST: &str = "spark-injector.spark-injector.svc";
@@ -31,7 +31,7 @@ fn replicas_that_start_at_one_moment_agree_with_the_shipped_rights_and_policies(
     });
     // Alive from the first moment, whatever certificates do.
     assert!(replicas.iter().all(|replica| replica.admin("/livez").0 == 200));
-    replicas.iter().for_each(assert_ready);
+    replicas.iter().for_each(Webhook::wait_until_ready);
 
     let addresses = replicas.iter().map(Webhook::review_address).collect();
     let witness = Witness::start(api, OWN, HOST, addresses, WINDOW);
@@ -50,7 +50,7 @@ fn replicas_that_start_at_one_moment_agree_with_the_shipped_rights_and_policies(
 
     // Whoever comes later adopts what is there.
     let late = launch();
-    assert_ready(&late);
+    late.wait_until_ready();
     assert_eq!(served(late.review_address()).expect("a certificate"), leaf);
     let seen = witness.tell();
     assert!(seen.handshakes > 0);

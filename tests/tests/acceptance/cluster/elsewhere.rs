@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
-use super::site::{PATIENCE, Site, assert_ready, file};
+use super::site::{PATIENCE, Site, file};
 use crate::world::profile;
 
 const ELSEWHERE: &str = "platform";
@@ -54,7 +54,7 @@ fn sources_may_lie_in_namespaces_that_the_owner_names_and_in_no_others() {
     assert!(forbidden.contains("--source-namespace needs a Role and a RoleBinding"), "{forbidden}");
     assert_eq!(webhook.admin("/readyz").0, 503);
     site.kubectl_apply(&rights(ELSEWHERE));
-    assert_ready(&webhook);
+    webhook.wait_until_ready();
     let _registered = site.lead_to(&webhook);
 
     let is = |text: &str| BASE64.encode(text);

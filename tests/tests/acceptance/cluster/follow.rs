@@ -1,6 +1,6 @@
 //! What is applied with kubectl is what the next pod gets.
 
-use acceptance::client::{Namespace, config_map};
+use acceptance::client::Namespace;
 use acceptance::manifests::OWN;
 use acceptance::process::wait_until;
 use acceptance::webhook::Webhook;
@@ -8,16 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
-use super::site::{PATIENCE, Site, assert_ready, file, status};
+use super::site::{PATIENCE, Site, file, source, status, with_source};
 use crate::world::profile;
-
-fn from_config_map(name: &str) -> Value {
-    profile(name, &json!({"files": [{"mountPath": "/conf", "configMap": {"name": name}}]}))
-}
-
-fn source(name: &str, text: &str) -> Value {
-    config_map(OWN, name, &[("app.conf", text)])
-}
 
 #[test]
 fn the_next_pod_gets_what_was_applied() {
@@ -28,7 +20,7 @@ fn the_next_pod_gets_what_was_applied() {
     // All at once, by kubectl, in whatever order.
     site.api.create_namespace(&Namespace::new("a"));
     let labelled = Namespace::new("a").opted_in().object();
-    site.kubectl_apply(&[from_config_map("a"), source("a", "one\n"), labelled]);
+    site.kubectl_apply(&[with_source("a"), source("a", "one\n"), labelled]);
     let pod = site.wait_for_profile("a", "a");
     assert_eq!(file(&pod, "app.conf"), of("one\n"));
     let first = status(&pod)["revision"].clone();
@@ -64,16 +56,16 @@ fn the_next_pod_gets_what_was_applied() {
     site.wait_for_profile("a", "a");
 
     // The profile goes, and comes under another name.
-    site.api.delete(&from_config_map("a")).expect(200);
+    site.api.delete(&with_source("a")).expect(200);
     site.wait_for_denial("a", "no SparkProfile");
-    let mut other = from_config_map("a");
+    let mut other = with_source("a");
     other["metadata"]["name"] = "renamed".into();
     site.kubectl_apply(&[other]);
     let pod = site.wait_for_profile("a", "renamed");
     assert_eq!(file(&pod, "app.conf"), of("three\n"));
 
     // A namespace that goes is forgotten; one of the same name starts anew.
-    site.kubectl_apply(&[Namespace::new("b").opted_in().object(), from_config_map("b"), source("b", "b\n")]);
+    site.kubectl_apply(&[Namespace::new("b").opted_in().object(), with_source("b"), source("b", "b\n")]);
     site.api.create_service_account("b", "default");
     site.wait_for_profile("b", "b");
 
@@ -132,7 +124,7 @@ fn directories_beside_the_webhook_are_sources_as_well() {
     site.kubectl_apply(&[profile("disk", &json!({"files": files}))]);
     let args = ["--poll", "100ms", "--files-root", root.path().to_str().expect("UTF-8")];
     let webhook = Webhook::start_on_cluster(&site.kubeconfig(), &args);
-    assert_ready(&webhook);
+    webhook.wait_until_ready();
     let _registered = site.lead_to(&webhook);
     for text in ["one", "two", "three"] {
         write(text);

@@ -3,24 +3,16 @@
 use std::net::SocketAddr;
 
 use acceptance::balancer::Balancer;
-use acceptance::client::{Namespace, config_map};
+use acceptance::client::Namespace;
 use acceptance::manifests::OWN;
 use acceptance::process::wait_until;
 use acceptance::webhook::Webhook;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::site::{PATIENCE, Site, assert_ready, file, status};
-use crate::world::{driver, profile};
-
-fn with_source(name: &str) -> Value {
-    profile(name, &json!({"files": [{"mountPath": "/conf", "configMap": {"name": name}}]}))
-}
-
-fn source(name: &str, text: &str) -> Value {
-    config_map(OWN, name, &[("app.conf", text)])
-}
+use super::site::{PATIENCE, Site, file, source, status, with_source};
+use crate::world::driver;
 
 /// Whether a driver is injected, as the webhook itself says it: the API server may be away.
 fn injects(webhook: &Webhook, namespace: &str) -> bool {
@@ -43,7 +35,7 @@ fn an_api_server_that_goes_and_comes_changes_nothing() {
     site.cluster.kill_api_server();
     webhook.wait_for_log("cannot watch");
     assert!(injects(&webhook, "a"));
-    assert_ready(&webhook);
+    webhook.wait_until_ready();
 
     site.cluster.start_api_server();
     site.kubectl_apply(&[source("a", "two")]);
@@ -72,7 +64,7 @@ fn what_happened_behind_a_cut_connection_is_learned_from_a_new_list() {
     let url = format!("https://{}", balancer.address());
     let kubeconfig = site.cluster.service_account_kubeconfig_to(&url, OWN, OWN);
     let webhook = Webhook::start_on_cluster(&kubeconfig, &["--poll", "100ms"]);
-    assert_ready(&webhook);
+    webhook.wait_until_ready();
     let _registered = site.lead_to(&webhook);
     for name in ["stays", "leaves", "loses", "moves"] {
         site.wait_for_profile(name, name);
@@ -116,7 +108,7 @@ fn what_happened_behind_a_cut_connection_is_learned_from_a_new_list() {
     site.wait_for_denial("loses", "no SparkProfile");
     site.wait_for_profile("moves", "elsewhere");
     site.wait_for_profile("arrives", "arrives");
-    assert_ready(&webhook);
+    webhook.wait_until_ready();
     // The watches were told that what they saw last is too old (410), and every kind was listed anew.
     webhook.wait_for_log("too old resource version");
     let kinds = ["sparkprofiles", "namespaces", "configmaps", "secrets"].len();
@@ -144,7 +136,7 @@ fn what_is_missing_at_the_start_is_named_and_waited_for() {
     assert_eq!(webhook.admin("/readyz").0, 503);
 
     site.install(&["CustomResourceDefinition"]);
-    assert_ready(&webhook);
+    webhook.wait_until_ready();
     let said = webhook.log().iter().filter(|line| line.contains("does not know SparkProfiles")).count();
     assert_eq!(said, 1, "every cause is said once, not at every attempt");
 }

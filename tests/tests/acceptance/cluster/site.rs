@@ -4,15 +4,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use acceptance::client::{Api, Namespace, Reply};
-use acceptance::cluster::{Cluster, ClusterOptions};
+use acceptance::client::{Api, Namespace, Reply, config_map};
+use acceptance::cluster::{Audit, Cluster, ClusterOptions};
 use acceptance::manifests::{self, OWN};
 use acceptance::process::wait_until;
 use acceptance::registration::{Registered, STATUS_ANNOTATION, WEBHOOK_NAME};
 use acceptance::webhook::Webhook;
 use serde_json::{Value, json};
 
-use crate::world::driver;
+use crate::world::{driver, profile};
 
 /// Generous: it ends when what is waited for is there.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -37,7 +37,8 @@ impl Site {
 
     /// The same without the objects of these kinds.
     pub(crate) fn without(missing: &[&str]) -> Self {
-        let cluster = Cluster::start_with(&ClusterOptions { audit: true, ..ClusterOptions::default() });
+        let cluster =
+            Cluster::start_with(&ClusterOptions { audit: Audit::Whole, ..ClusterOptions::default() });
         let site = Self { api: cluster.admin().clone(), cluster };
         for kinds in KINDS {
             let kinds: Vec<&str> = kinds.iter().copied().filter(|kind| !missing.contains(kind)).collect();
@@ -63,7 +64,7 @@ impl Site {
     /// Starts the webhook as the shipped service account and waits until it is ready.
     pub(crate) fn serve(&self) -> Webhook {
         let webhook = Webhook::start_on_cluster(&self.kubeconfig(), &["--poll", "100ms"]);
-        assert_ready(&webhook);
+        webhook.wait_until_ready();
         webhook
     }
 
@@ -123,11 +124,14 @@ impl Site {
     }
 }
 
-/// Waits until the webhook says that it is ready.
-#[track_caller]
-pub(crate) fn assert_ready(webhook: &Webhook) {
-    let ready = wait_until(PATIENCE, || (webhook.admin("/readyz").0 == 200).then_some(()));
-    assert!(ready.is_some(), "not ready: {}\n{}", webhook.admin("/readyz").1, webhook.log().join("\n"));
+/// A profile with the file of [`source`].
+pub(crate) fn with_source(name: &str) -> Value {
+    profile(name, &json!({"files": [{"mountPath": "/conf", "configMap": {"name": name}}]}))
+}
+
+/// A ConfigMap in the injector's own namespace.
+pub(crate) fn source(name: &str, text: &str) -> Value {
+    config_map(OWN, name, &[("app.conf", text)])
 }
 
 /// The status annotation of a pod, or null.

@@ -6,7 +6,7 @@ use acceptance::process::wait_until;
 use acceptance::webhook::Webhook;
 use serde_json::{Value, json};
 
-use super::site::{PATIENCE, Site, assert_ready};
+use super::site::{PATIENCE, Site, source, with_source};
 use crate::world::profile;
 
 const CANARY: &str = "canary-b5d9c0";
@@ -54,10 +54,6 @@ impl Site {
     }
 }
 
-fn with_source(name: &str) -> Value {
-    profile(name, &json!({"files": [{"mountPath": "/conf", "configMap": {"name": name}}]}))
-}
-
 /// A profile with what callers who prove nothing must not be given.
 fn apply_unproven(site: &Site) {
     let keytab = json!([{"mountPath": "/k", "secret": {"name": "keytab"}}]);
@@ -89,7 +85,7 @@ fn one_mistake_is_told_to_its_owner_and_noticed_by_nobody_else() {
     }
     let (registered, mut webhook) = site.register();
 
-    site.kubectl_apply(&[with_source("good"), config_map(OWN, "good", &[("app.conf", CANARY)])]);
+    site.kubectl_apply(&[with_source("good"), source("good", CANARY)]);
     let ready = site.wait_for_condition("good", "Ready", "True", "Serving");
     let revision = site.profile_object("good")["status"]["revision"].as_str().expect("a revision").to_owned();
     assert!(ready["message"].as_str().expect("a message").contains(&revision), "{ready}");
@@ -188,7 +184,7 @@ fn one_mistake_is_told_to_its_owner_and_noticed_by_nobody_else() {
     assert!(mended.is_some(), "{}", site.profile_object("good")["status"]);
 
     drop(registered);
-    assert_ready(&webhook);
+    webhook.wait_until_ready();
     let told = format!(
         "{}{}{}",
         webhook.log().join("\n"),
