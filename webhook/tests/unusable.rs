@@ -98,6 +98,18 @@ fn what_nobody_would_look_for_is_warned_about() {
     assert!(said.contains("there is no file in --from whose name ends in .yaml, .yml or .json"), "{said}");
     let said = Folder::new().with("p/n.yaml", NAMESPACE).valid();
     assert!(said.contains("namespace team-a opted in, but no profile claims it"), "{said}");
+    let said = Folder::new().with("p/n.yaml", NAMESPACE.replace("enabled", "Enabled")).valid();
+    assert!(
+        said.contains("p/n.yaml: Namespace team-a: metadata.labels[spark-injector.io/inject]: \"Enabled\""),
+        "{said}"
+    );
+    let profile = "{apiVersion: spark-injector.io/v1alpha1, kind: SparkProfile, metadata: {name: a}, spec: {namespaces: \
+        {names: [team-a]}, nodeSelector: {default: {pool: x}, allowed: {pool: [y]}}}}";
+    let said = Folder::new().with("p/n.yaml", NAMESPACE).with("p/p.yaml", profile).valid();
+    assert!(
+        said.contains("p/p.yaml: SparkProfile a: spec.nodeSelector.default.pool: pool=x is not in"),
+        "{said}"
+    );
 }
 
 fn kubeconfig(server: &str) -> String {

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use super::ProblemKind;
 use super::decode::join;
 use super::report::Report;
 
@@ -13,7 +14,8 @@ pub(super) fn check(schema: &Value, value: &Value, path: &str, report: &mut Repo
     let mut counted = |number: usize, bound: &str, what: &str| {
         let number = number as u64;
         if let Some(most) = most(bound).filter(|most| number > *most) {
-            report.at(path, format!("{number} {what}, at most {most} are possible"));
+            let message = format!("{number} {what}, at most {most} are possible");
+            report.kind(ProblemKind::TooLarge, path, message);
         }
     };
     match value {

@@ -10,7 +10,7 @@ pub enum ProblemKind {
     Invalid,
     /// A source is not there, or lacks what is asked of it.
     Source,
-    /// The files are too many or too large.
+    /// The files, or the entries of a list, are too many or too large.
     TooLarge,
     /// Files of a Secret would be handed to callers who do not prove who they are.
     ClientAuthRequired,

@@ -98,6 +98,7 @@ impl<'s> Compiler<'s> {
         }
         let mut warnings = Report::new(&parsed.origin, subject(&parsed.name));
         warn_about_readers(&payload, [&driver, &executor], &mut warnings);
+        warn_about_default(composed, &mut warnings);
         let files = (delivery == Delivery::Secret)
             .then(|| SecretBody::of_files(secret.clone(), &parsed.name, &payload))
             .flatten();
@@ -175,6 +176,22 @@ fn warn_about_readers(payload: &Payload, plans: [&RolePlans; 2], warnings: &mut 
                     "not everybody may read the files at {} of {}s: unless their image runs as user 185, set runAsUser or fsGroup in a template",
                     mount.path,
                     plan.role.as_str()
+                ),
+            );
+        }
+    }
+}
+
+/// A default that the whitelist forbids: nothing of its namespaces could start.
+fn warn_about_default(composed: &Composed, warnings: &mut Report) {
+    let Some(allowed) = &composed.allowed else { return };
+    for (key, value) in &composed.default_selector {
+        if !allowed.get(key).is_some_and(|values| values.contains(value)) {
+            warnings.at(
+                format!("spec.nodeSelector.default.{key}"),
+                format!(
+                    "{key}={value} is not in spec.nodeSelector.allowed: pods are refused in namespaces without an annotation {}",
+                    names::NODE_SELECTOR_ANNOTATION
                 ),
             );
         }

@@ -3,6 +3,7 @@
 use super::Compiled;
 use super::exit::Failure;
 use super::output::{self, Printed};
+use crate::api::names::{INJECT_ENABLED, INJECT_LABEL, ISOLATE_ENABLED, ISOLATE_LABEL};
 use crate::args::{Inputs, ValidateArgs};
 
 pub(super) fn run(args: ValidateArgs) -> Result<(), Failure> {
@@ -20,14 +21,7 @@ pub(super) fn run(args: ValidateArgs) -> Result<(), Failure> {
     if compiled.load.snapshot.profiles.is_empty() {
         output::note("warning: there is no SparkProfile in --from: nothing would be injected");
     }
-    for namespace in compiled.catalog.namespaces() {
-        if compiled.catalog.profile_of(namespace).is_none() {
-            output::note(&format!(
-                "warning: namespace {namespace} opted in, but no profile claims it: its Spark pods are refused; \
-                 add it to spec.namespaces of one"
-            ));
-        }
-    }
+    warn_about_namespaces(&compiled);
     let mut problems: Vec<String> = compiled.problems().map(ToString::to_string).collect();
     problems.sort();
     problems.dedup();
@@ -39,6 +33,30 @@ pub(super) fn run(args: ValidateArgs) -> Result<(), Failure> {
     }
     output::note(&counted(problems.len(), "problem"));
     Err(Failure::Invalid)
+}
+
+/// What is valid, and hardly what somebody meant.
+fn warn_about_namespaces(compiled: &Compiled) {
+    for name in compiled.catalog.namespaces() {
+        if compiled.catalog.profile_of(name).is_none() {
+            output::note(&format!(
+                "warning: namespace {name} opted in, but no profile claims it: its Spark pods are refused; add it to \
+                 spec.namespaces of one"
+            ));
+        }
+    }
+    for (name, namespace) in &compiled.load.snapshot.namespaces {
+        for (label, on) in [(INJECT_LABEL, INJECT_ENABLED), (ISOLATE_LABEL, ISOLATE_ENABLED)] {
+            let value = namespace.labels.get(label).map(String::as_str);
+            if let Some(value) = value.filter(|value| ![on, "disabled"].contains(value)) {
+                let origin = &namespace.origin;
+                output::note(&format!(
+                    "warning: {origin}: Namespace {name}: metadata.labels[{label}]: {value:?} is as if it were not there; \
+                     only {on} counts"
+                ));
+            }
+        }
+    }
 }
 
 fn summary(compiled: &Compiled) -> String {

@@ -35,6 +35,16 @@ enum Kind {
 }
 
 impl Kind {
+    /// The kind that a name with a slip of the pen must have meant: a profile that nobody reads is missed too late.
+    fn meant(name: &str, version: &str) -> Option<&'static str> {
+        if version.split('/').next() == Some(names::GROUP) {
+            return Some("SparkProfile");
+        }
+        let singular = name.strip_suffix('s').unwrap_or(name);
+        let known = ["Namespace", "ConfigMap", "Secret"];
+        known.into_iter().find(|kind| version == "v1" && kind.eq_ignore_ascii_case(singular))
+    }
+
     fn of(name: &str) -> Option<Self> {
         match name {
             "SparkProfile" => Some(Self::Profile),
@@ -113,6 +123,10 @@ impl<'s> Collector<'s> {
         let name = metadata.and_then(|metadata| metadata.get("name")).and_then(Value::as_str);
         let subject = format!("{kind} {}", name.unwrap_or_default());
         let Some(kind) = Kind::of(kind) else {
+            if let Some(meant) = Kind::meant(kind, version) {
+                let message = format!("there is no kind `{kind}`; write {meant}");
+                return self.problem(origin, &subject, "kind", message);
+            }
             let message = "ignored: only SparkProfile, Namespace, ConfigMap and Secret are read";
             self.warnings.push(problem(origin, &subject, "", message));
             return;
@@ -271,6 +285,20 @@ mod tests {
             "{:?}",
             found.warnings
         );
+    }
+
+    #[test]
+    fn a_slip_in_a_kind_leaves_nothing_out() {
+        let said = messages(&[
+            json!({"apiVersion": "spark-injector.io/v1alpha1", "kind": "Sparkprofile", "metadata": {"name": "p"}}),
+            json!({"apiVersion": "v1", "kind": "configmaps", "metadata": {"name": "c"}}),
+            json!({"apiVersion": "example.com/v1", "kind": "Secrets", "metadata": {"name": "theirs"}}),
+        ]);
+        let expected = [
+            "a.yaml#1: Sparkprofile p: kind: there is no kind `Sparkprofile`; write SparkProfile",
+            "a.yaml#2: configmaps c: kind: there is no kind `configmaps`; write ConfigMap",
+        ];
+        assert_eq!(said, expected);
     }
 
     #[test]
