@@ -17,9 +17,12 @@ pub(super) fn decode<T: DeserializeOwned>(
     allowed: impl Fn(&str) -> String,
 ) -> Option<T> {
     let mut unknown = Vec::new();
+    let mut note = |ignored: Path<'_>| unknown.push(render(&ignored));
+    // Without its type, which is another one for each `T`: the types of Kubernetes share one copy of what reads them.
+    let mut note: &mut dyn FnMut(Path<'_>) = &mut note;
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(value, &mut track);
-    let decoded = serde_ignored::deserialize(tracked, |ignored| unknown.push(render(&ignored)));
+    let decoded = T::deserialize(serde_ignored::Deserializer::new(tracked, &mut note));
     for field in unknown {
         let field = join(path, &field);
         let hint = allowed(&field);
