@@ -162,3 +162,33 @@ fn outside_of_a_cluster_files_are_the_other_way() {
         assert_eq!(said.contains("--from"), line != "check", "{said}");
     }
 }
+
+#[test]
+fn secrets_that_are_missing_are_told_by_the_status() {
+    let profile = |name: &str, more: &str| {
+        format!(
+            "---\n{{apiVersion: spark-injector.io/v1alpha1, kind: SparkProfile, metadata: {{name: {name}}}, spec: {{namespaces: \
+             {{names: [{name}]}}, delivery: Secret, files: [{{mountPath: /c, inline: {{f: x}}}}{more}]}}}}\n"
+        )
+    };
+    let namespaces = format!("{NAMESPACE}---\n{}", NAMESPACE.replace("team-a", "team-b"));
+    let broken = profile("team-b", ", {mountPath: /k, secret: {name: none}}");
+    let folder = Folder::new().with("p/a.yaml", format!("{namespaces}{}{broken}", profile("team-a", "")));
+    let (code, out, said) = folder.run("secrets --from p");
+    assert_eq!(code, 2, "{said}");
+    assert!(out.contains("namespace: team-a") && !out.contains("namespace: team-b"), "{out}");
+    assert!(said.contains("SparkProfile team-b: spec.files[1].secret.name"), "{said}");
+    assert_eq!(folder.run("secrets --from p --namespace team-a").0, 0);
+    assert_eq!(folder.run("secrets --from p --namespace team-b").0, 2);
+}
+
+#[test]
+fn a_document_of_a_stream_is_told_by_its_number() {
+    let stream = "apiVersion: v1\nkind: Service\nmetadata: {name: s}\n---\n- not an object\n";
+    let folder = Folder::new().with("p/n.yaml", NAMESPACE).with("pods.yaml", stream);
+    for command in ["inject", "explain"] {
+        let (code, out, said) = folder.run(&format!("{command} --from p --namespace team-a -f pods.yaml"));
+        assert_eq!((code, out.as_str()), (2, ""), "{said}");
+        assert!(said.contains("error: document 2: input: not a Kubernetes object"), "{said}");
+    }
+}

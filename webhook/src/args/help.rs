@@ -64,6 +64,9 @@ Examples:
   spark-injector validate --from profiles/ --from secrets.yaml --files-root /srv/files";
 
 pub(super) const SECRETS: &str = "\
+A profile with a mistake has no Secrets, and the others have theirs: it is named on the standard error, and the command \
+ends with 2.
+
 Examples:
   spark-injector secrets --from profiles/ | kubectl apply -f -
   spark-injector secrets --from profiles/ --namespace team-a -o json";

@@ -103,8 +103,7 @@ fn explain(
 ) -> Result<(), Failure> {
     let mut judged = Vec::new();
     let mut others = Vec::new();
-    for document in documents {
-        let contents = objects::find(document, namespace)?;
+    for (document, contents) in documents.iter().zip(objects::find_all(documents, namespace)?) {
         others.extend(contents.others);
         for target in contents.targets {
             judged.push(judge::judge(&compiled.catalog, namespace, document, target)?);

@@ -35,8 +35,8 @@ pub(super) fn run(args: InjectArgs) -> Result<(), Failure> {
     // All are judged before anything is written: one that is denied leaves the standard output empty.
     let mut done = Vec::new();
     let mut denied = false;
-    for document in documents {
-        let contents = objects::find(&document, &namespace)?;
+    let contents = objects::find_all(&documents, &namespace)?;
+    for (document, contents) in documents.into_iter().zip(contents) {
         let document = inject(&compiled, &namespace, document, contents, &mut denied)?;
         done.push(document);
     }

@@ -72,8 +72,20 @@ pub(super) fn read(file: &Path) -> Result<Vec<Value>, Failure> {
     Ok(documents)
 }
 
-/// Finds what there is to judge in a document that would be created in `namespace`.
-pub(super) fn find(document: &Value, namespace: &str) -> Result<Contents, Failure> {
+/// Finds what there is to judge in documents that would be created in `namespace`.
+pub(super) fn find_all(documents: &[Value], namespace: &str) -> Result<Vec<Contents>, Failure> {
+    let alone = documents.len() == 1;
+    let found = documents.iter().enumerate().map(|(index, document)| match find(document, namespace) {
+        Err(Failure::Unusable(message)) if !alone => {
+            Err(Failure::Unusable(format!("document {}: {message}", index + 1)))
+        }
+        found => found,
+    });
+    found.collect()
+}
+
+/// Finds what there is to judge in one document.
+fn find(document: &Value, namespace: &str) -> Result<Contents, Failure> {
     let mut contents = Contents::default();
     let mut search = Search { namespace, contents: &mut contents };
     search.visit(document, String::new(), None)?;

@@ -14,10 +14,16 @@ pub(super) fn run(args: SecretsArgs) -> Result<(), Failure> {
     for problem in compiled.problems() {
         output::note(&format!("warning: {problem}"));
     }
+    let is_whole = match &namespace {
+        Some(namespace) => compiled.catalog.problems_of(namespace).is_empty(),
+        None => compiled.problems().next().is_none(),
+    };
     let secrets = compiled.catalog.secrets(namespace.as_deref());
     match output {
         SecretsOutput::Yaml => Printed::yaml(&secrets)?,
         SecretsOutput::Json => Printed::list(&secrets)?,
     }
-    .write()
+    .write()?;
+    // Some of the Secrets that pods will ask for are not among those that were printed.
+    if is_whole { Ok(()) } else { Err(Failure::Invalid) }
 }

@@ -145,7 +145,13 @@ fn list_folder(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<
         let metadata = fs::metadata(&path).map_err(|error| problem(&path, error.to_string()))?;
         if metadata.is_dir() {
             list_folder(&path, depth + 1, files)?;
-        } else if metadata.is_file() && has_our_extension(&path) {
+        } else if has_our_extension(&path) {
+            if !metadata.is_file() {
+                return Err(problem(
+                    &path,
+                    "neither a file nor a folder; name it with --from itself".to_owned(),
+                ));
+            }
             files.push(path);
         }
         if files.len() > FILE_COUNT_LIMIT {
@@ -313,6 +319,14 @@ mod tests {
         for name in ["a.yaml", "b.json", "none"] {
             assert!(said.contains(name), "{said}");
         }
+    }
+
+    #[test]
+    fn what_looks_like_a_file_is_not_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("a.yaml")).unwrap();
+        let said = directory(folder.path()).load().unwrap_err().to_string();
+        assert!(said.contains("/a.yaml: neither a file nor a folder"), "{said}");
     }
 
     #[test]
