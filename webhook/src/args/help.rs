@@ -57,7 +57,8 @@ Exit status:
   3  a link is broken";
 
 pub(super) const VALIDATE: &str = "\
-Prints one mistake per line, with file, object, field, value and what is allowed, and ends with 2 if there is any.
+Prints one mistake per line, with file, object, field, value and what is allowed, and ends with 2 if there is any. Warnings \
+name what is valid and hardly meant; they change no status.
 
 Examples:
   spark-injector validate --from profiles/
@@ -78,6 +79,7 @@ they come from files. Reviews are answered at POST /mutate and /isolate over TLS
 the standard error. SIGTERM drains, a second one ends at once.
 
 Examples:
+  spark-injector serve --admin 0.0.0.0:8080
   spark-injector serve --tls-cert tls.crt --tls-key tls.key --admin 0.0.0.0:8080
   spark-injector serve --kubeconfig ~/.kube/config --context test --listen 127.0.0.1:0 --tls-cert tls.crt --tls-key tls.key
   spark-injector serve --from profiles/ --listen 127.0.0.1:0 --tls-cert tls.crt --tls-key tls.key";

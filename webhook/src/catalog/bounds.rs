@@ -1,6 +1,8 @@
 //! The bounds of the custom resource's schema, for documents that no API server has seen: what is valid offline is
 //! accepted by a cluster.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::ProblemKind;
@@ -28,8 +30,14 @@ pub(super) fn check(schema: &Value, value: &Value, path: &str, report: &mut Repo
         Value::Array(list) => {
             counted(list.len(), "maxItems", "entries");
             let Some(items) = schema.get("items") else { return };
+            let is_set = schema.get("x-kubernetes-list-type").is_some_and(|kind| kind == "set");
+            let mut seen = HashSet::new();
             for (index, item) in list.iter().enumerate() {
-                check(items, item, &format!("{path}[{index}]"), report);
+                let at = format!("{path}[{index}]");
+                check(items, item, &at, report);
+                if is_set && item.as_str().is_some_and(|text| !seen.insert(text)) {
+                    report.at(at, format!("{item} stands here twice"));
+                }
             }
         }
         Value::Object(map) => {
@@ -57,6 +65,7 @@ mod tests {
         let text = json!({ "type": "string", "minLength": 1, "maxLength": 2 });
         let schema = json!({ "properties": {
             "list": { "maxItems": 1, "items": { "properties": { "text": text } } },
+            "set": { "x-kubernetes-list-type": "set", "items": {} },
             "map": { "maxProperties": 1, "additionalProperties": text },
         }});
         let said = |value: Value| {
@@ -68,13 +77,14 @@ mod tests {
         let good =
             json!({ "list": [{ "text": "äö", "other": "long" }], "map": { "a": "b" }, "none": [1, 2] });
         assert_eq!(said(good), Vec::<String>::new());
-        let bad = json!({ "list": [{ "text": "" }, { "text": "abc" }], "map": { "a": "abc", "b": "c" } });
+        let bad = json!({ "list": [{ "text": "" }, { "text": "abc" }], "map": { "a": "abc", "b": "c" }, "set": ["a", "b", "a"] });
         let expected = [
             "spec.list: 2 entries, at most 1 are possible",
             "spec.list[0].text: empty; write something or leave the field out",
             "spec.list[1].text: 3 characters, at most 2 are possible",
             "spec.map: 2 entries, at most 1 are possible",
             "spec.map.a: 3 characters, at most 2 are possible",
+            "spec.set[2]: \"a\" stands here twice",
         ];
         assert_eq!(said(bad), expected);
     }
