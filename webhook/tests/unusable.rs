@@ -106,6 +106,12 @@ fn what_nobody_would_look_for_is_warned_about() {
     let profile = "{apiVersion: spark-injector.io/v1alpha1, kind: SparkProfile, metadata: {name: a}, spec: {namespaces: \
         {names: [team-a]}, nodeSelector: {default: {pool: x}, allowed: {pool: [y]}}}}";
     let said = Folder::new().with("p/n.yaml", NAMESPACE).with("p/p.yaml", profile).valid();
+    let template = "executor: {template: {spec: {nodeSelector: {pool: z}}}}, nodeSelector:";
+    let other = profile.replace("nodeSelector:", template).replace("pool: x", "pool: y");
+    let refused = Folder::new().with("p/n.yaml", NAMESPACE).with("p/p.yaml", other).valid();
+    let at = "SparkProfile a: spec.executor.template.spec.nodeSelector.pool: pool=z is not in";
+    assert!(refused.contains(at) && refused.contains("every executor is refused"), "{refused}");
+    assert_eq!(refused.lines().count(), 1, "{refused}");
     assert!(
         said.contains("p/p.yaml: SparkProfile a: spec.nodeSelector.default.pool: pool=x is not in"),
         "{said}"

@@ -98,7 +98,7 @@ impl<'s> Compiler<'s> {
         }
         let mut warnings = Report::new(&parsed.origin, subject(&parsed.name));
         warn_about_readers(&payload, [&driver, &executor], &mut warnings);
-        warn_about_default(composed, &mut warnings);
+        warn_about_selectors(composed, [&driver, &executor], &mut warnings);
         let files = (delivery == Delivery::Secret)
             .then(|| SecretBody::of_files(secret.clone(), &parsed.name, &payload))
             .flatten();
@@ -182,18 +182,28 @@ fn warn_about_readers(payload: &Payload, plans: [&RolePlans; 2], warnings: &mut 
     }
 }
 
-/// A default that the whitelist forbids: nothing of its namespaces could start.
-fn warn_about_default(composed: &Composed, warnings: &mut Report) {
+/// Selectors that the whitelist forbids: nothing that has them could start.
+fn warn_about_selectors(composed: &Composed, plans: [&RolePlans; 2], warnings: &mut Report) {
     let Some(allowed) = &composed.allowed else { return };
-    for (key, value) in &composed.default_selector {
-        if !allowed.get(key).is_some_and(|values| values.contains(value)) {
-            warnings.at(
-                format!("spec.nodeSelector.default.{key}"),
-                format!(
-                    "{key}={value} is not in spec.nodeSelector.allowed: pods are refused in namespaces without an annotation {}",
-                    names::NODE_SELECTOR_ANNOTATION
-                ),
-            );
+    let is_allowed = |key: &str, value: &str| {
+        allowed.get(key).is_some_and(|values| values.iter().any(|known| known == value))
+    };
+    for (key, value) in composed.default_selector.iter().filter(|(key, value)| !is_allowed(key, value)) {
+        let annotation = names::NODE_SELECTOR_ANNOTATION;
+        let message = format!(
+            "{key}={value} is not in spec.nodeSelector.allowed: pods are refused in namespaces without an annotation {annotation}"
+        );
+        warnings.at(format!("spec.nodeSelector.default.{key}"), message);
+    }
+    for plan in plans.map(|plans| &plans.base) {
+        for item in &plan.overlay.node_selector {
+            let value = item.value.as_str().unwrap_or_default();
+            if !is_allowed(&item.key, value) {
+                let (key, role) = (&item.key, plan.role.as_str());
+                let message =
+                    format!("{key}={value} is not in spec.nodeSelector.allowed: every {role} is refused");
+                warnings.of(&item.origin, message);
+            }
         }
     }
 }

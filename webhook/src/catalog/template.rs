@@ -258,13 +258,15 @@ impl Reader<'_> {
 ///
 /// What is wrong with the path, and what is allowed.
 pub(super) fn check_mount_path(path: &str) -> Result<(), String> {
-    const ALLOWED: &str = "write an absolute path below / without '..' and ':', of at most 1,024 characters";
+    const ALLOWED: &str = "write an absolute path below / and not below /proc, without '..' and ':', of at most 1,024 characters";
     let fine = path.starts_with('/')
         && path.len() <= 1024
         && !path.contains(':')
         && !path.chars().any(char::is_control)
         && !path.split('/').any(|part| part == "..")
-        && clean_path(path) != "/";
+        && clean_path(path) != "/"
+        // No container starts with a mount there.
+        && clean_path(path).split('/').nth(1) != Some("proc");
     if fine { Ok(()) } else { Err(format!("{path:?} cannot be mounted: {ALLOWED}")) }
 }
 

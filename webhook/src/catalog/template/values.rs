@@ -27,6 +27,13 @@ pub(super) fn check(spec: &Value, path: &str, report: &mut Report) {
         match (field.as_str(), value.as_str()) {
             ("hostAliases", _) => host_aliases(value, &at, report),
             ("tolerations", _) => tolerations(value, &at, report),
+            ("volumes", _) => {
+                for (at, volume) in elements(value, &at) {
+                    if fields(volume).filter(|(key, _)| *key != "name").count() > 1 {
+                        report.at(at, "has two sources; write one: configMap, secret, hostPath, emptyDir, …");
+                    }
+                }
+            }
             ("dnsPolicy", Some(policy)) if !DNS_POLICIES.contains(&policy) => {
                 report.at(at, format!("{policy:?} is not a policy; allowed: {}", DNS_POLICIES.join(", ")));
             }

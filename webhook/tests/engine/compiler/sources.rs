@@ -65,7 +65,7 @@ fn a_directory_that_could_not_be_read_says_why() {
 
 #[test]
 fn bad_mount_paths_and_modes_are_named_with_what_is_allowed() {
-    for path in ["rel/x", "/", "//", "/a/../b", "/a:b", "''", "\"/a\\nb\""] {
+    for path in ["rel/x", "/", "/proc", "//proc/x", "//", "/a/../b", "/a:b", "''", "\"/a\\nb\""] {
         let problem = entry(&format!("{{mountPath: {path}, inline: {{a: b}}}}")).problem();
         says(&problem, &["spec.files[0].mountPath", "absolute path"]);
     }

@@ -151,6 +151,7 @@ fn what_the_api_server_would_refuse_in_every_pod_is_refused_in_the_template() {
             &["quantity"],
         ),
         ("volumes: [{name: v, emptyDir: {sizeLimit: 5q}}]", ".volumes[0].emptyDir.sizeLimit", &["\"5q\""]),
+        ("volumes: [{name: v, emptyDir: {}, hostPath: {path: /x}}]", ".volumes[0]", &["two sources"]),
         ("tolerations: [{key: a, operator: equals}]", ".tolerations[0].operator", &["Equal or Exists"]),
         ("tolerations: [{key: a, effect: NoSchedul}]", ".tolerations[0].effect", &["NoSchedule, Prefer"]),
         ("hostAliases: [{ip: nn1, hostnames: [a]}]", ".hostAliases[0].ip", &["\"nn1\" is not an IP address"]),
