@@ -75,17 +75,23 @@ pub(super) fn intersect(
 
 const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
-/// Checks tolerations as the API server checks those of a pod.
-pub(super) fn check_tolerations(tolerations: &[Toleration], list: &str, report: &mut Report) {
+/// The operators with which a list can say what is allowed.
+pub(super) const OPERATORS: [&str; 2] = ["Equal", "Exists"];
+
+/// Checks tolerations, with one of these operators or none, as the API server checks those of a pod.
+pub(super) fn check_tolerations(
+    tolerations: &[Toleration],
+    operators: &[&str],
+    list: &str,
+    report: &mut Report,
+) {
     for (index, toleration) in tolerations.iter().enumerate() {
         let path = format!("{list}[{index}]");
         let text = |field: &Option<String>| field.clone().unwrap_or_default();
         let (key, operator) = (text(&toleration.key), text(&toleration.operator));
-        if !["", "Equal", "Exists"].contains(&operator.as_str()) {
-            report.at(
-                format!("{path}.operator"),
-                format!("{operator:?} is not supported; write Equal or Exists"),
-            );
+        if !operator.is_empty() && !operators.contains(&operator.as_str()) {
+            let message = format!("{operator:?} is not supported; write {}", operators.join(" or "));
+            report.at(format!("{path}.operator"), message);
         }
         if key.is_empty() && operator != "Exists" {
             report.at(format!("{path}.key"), "missing; without a key the operator has to be Exists");

@@ -74,7 +74,8 @@ impl Layer<'_> {
             composed.allowed = intersect(composed.allowed.take(), Some(policy.allowed.clone()));
         }
         if let Some(tolerations) = &policy.allowed_tolerations {
-            isolation::check_tolerations(tolerations, "spec.nodeSelector.allowedTolerations", self.report);
+            let path = "spec.nodeSelector.allowedTolerations";
+            isolation::check_tolerations(tolerations, &isolation::OPERATORS, path, self.report);
             let own = Some(tolerations.clone());
             composed.allowed_tolerations = isolation::intersect(composed.allowed_tolerations.take(), own);
         }

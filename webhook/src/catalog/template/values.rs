@@ -13,9 +13,11 @@ use crate::catalog::decode::join;
 use crate::catalog::report::Report;
 use crate::catalog::{isolation, syntax};
 
-/// Fields of a pod spec that name another object.
-const REFERENCES: [&str; 4] =
-    ["priorityClassName", "runtimeClassName", "schedulerName", "serviceAccountName"];
+/// Fields of a pod spec that name another object. (A scheduler is none, and called what it likes.)
+const REFERENCES: [&str; 3] = ["priorityClassName", "runtimeClassName", "serviceAccountName"];
+
+/// Of a toleration; the last two compare numbers, behind a feature gate of the API server.
+const OPERATORS: [&str; 4] = ["Equal", "Exists", "Gt", "Lt"];
 
 const DNS_POLICIES: [&str; 4] = ["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"];
 
@@ -95,6 +97,6 @@ fn host_aliases(value: &Value, path: &str, report: &mut Report) {
 fn tolerations(value: &Value, path: &str, report: &mut Report) {
     // Of another type they have been reported.
     if let Ok(tolerations) = Vec::<Toleration>::deserialize(value) {
-        isolation::check_tolerations(&tolerations, path, report);
+        isolation::check_tolerations(&tolerations, &OPERATORS, path, report);
     }
 }

@@ -152,7 +152,11 @@ fn what_the_api_server_would_refuse_in_every_pod_is_refused_in_the_template() {
         ),
         ("volumes: [{name: v, emptyDir: {sizeLimit: 5q}}]", ".volumes[0].emptyDir.sizeLimit", &["\"5q\""]),
         ("volumes: [{name: v, emptyDir: {}, hostPath: {path: /x}}]", ".volumes[0]", &["two sources"]),
-        ("tolerations: [{key: a, operator: equals}]", ".tolerations[0].operator", &["Equal or Exists"]),
+        (
+            "tolerations: [{key: a, operator: equals}]",
+            ".tolerations[0].operator",
+            &["Equal or Exists or Gt or Lt"],
+        ),
         ("tolerations: [{key: a, effect: NoSchedul}]", ".tolerations[0].effect", &["NoSchedule, Prefer"]),
         ("hostAliases: [{ip: nn1, hostnames: [a]}]", ".hostAliases[0].ip", &["\"nn1\" is not an IP address"]),
         ("hostAliases: [{ip: '::1', hostnames: [a_b]}]", ".hostAliases[0].hostnames[0]", &["lower-case"]),
@@ -168,4 +172,16 @@ fn what_the_api_server_would_refuse_in_every_pod_is_refused_in_the_template() {
     }
     let problem = world().spec("localDirs: [{emptyDir: {sizeLimit: 5q}}]").problem();
     says(&problem, &["spec.localDirs[0].emptyDir.sizeLimit", "\"5q\""]);
+}
+
+#[test]
+fn what_the_api_server_takes_is_taken() {
+    for fields in [
+        "tolerations: [{key: speed, operator: Gt, value: '950'}, {operator: Exists}]",
+        "schedulerName: Batch_Scheduler",
+        "containers: [{name: spark, resources: {limits: {ephemeral-storage: 0.5Gi, example.com/gpu: 0}}}]",
+        "hostAliases: [{ip: '::ffff:10.0.0.1', hostnames: [a.b-c]}]",
+    ] {
+        inject(&spec(fields).catalog(), &driver());
+    }
 }
