@@ -138,6 +138,11 @@ async fn configuration(access: &Access) -> Result<Config, ConnectError> {
         |error: KubeconfigError| ConnectError::Kubeconfig { file: file.clone(), why: reason(&error) };
     let kubeconfig = read(&access.kubeconfig).map_err(failed)?;
     let contexts: Vec<String> = kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
+    // The client would ask as nobody.
+    if let Some((context, user)) = missing_user(&kubeconfig, access.context.as_deref()) {
+        let why = format!("context {context} is for the user {user}, whom it does not have");
+        return Err(ConnectError::Kubeconfig { file, why });
+    }
     let options = KubeConfigOptions { context: access.context.clone(), ..KubeConfigOptions::default() };
     let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
     let config = config.map_err(|error| ConnectError::Kubeconfig {
@@ -154,6 +159,15 @@ async fn configuration(access: &Access) -> Result<Config, ConnectError> {
         return Err(ConnectError::Kubeconfig { file, why });
     }
     Ok(config)
+}
+
+/// The context that is used, and its user, where there is no such user.
+fn missing_user<'k>(kubeconfig: &'k Kubeconfig, context: Option<&'k str>) -> Option<(&'k str, &'k str)> {
+    let name = context.or(kubeconfig.current_context.as_deref())?;
+    let named = kubeconfig.contexts.iter().find(|context| context.name == name)?;
+    let user = named.context.as_ref()?.user.as_deref().filter(|user| !user.is_empty())?;
+    let is_known = kubeconfig.auth_infos.iter().any(|known| known.name == user);
+    (!is_known).then_some((name, user))
 }
 
 fn listed(contexts: &[String]) -> String {
@@ -206,6 +220,9 @@ mod tests {
         let named = "{contexts: [{name: a, context: {cluster: k}}, {name: b}], clusters: [{name: k, cluster: {server: SERVER}}]}";
         let other = refused(Some(named), Some("prod")).await;
         assert!(other.contains("no context prod; it has a, b"), "{other}");
+        let nobody = named.replace("cluster: k}", "cluster: k, user: u}");
+        let nobody = refused(Some(&nobody), Some("a")).await;
+        assert!(nobody.contains("context a is for the user u, whom it does not have"), "{nobody}");
         for server in ["nonsense", "/path", "nonsense:6443"] {
             let bare = refused(Some(&named.replace("SERVER", server)), Some("a")).await;
             assert!(bare.contains(server) && bare.contains("such as https://"), "{bare}");

@@ -35,6 +35,11 @@ pub(super) fn files(kind: SourceKind, object: &Map<String, Value>) -> Result<Obj
         };
         for (name, value) in entries {
             match encoding.bytes(value) {
+                // `stringData` replaces what `data` of a Secret says; a ConfigMap has no such rule.
+                Ok(_) if kind == SourceKind::ConfigMap && files.contains_key(name) => {
+                    let message = "stands in data as well; keep one of them".to_owned();
+                    mistakes.push(Mistake { path: format!("{field}[{name}]"), message });
+                }
                 Ok(bytes) => {
                     files.insert(name.clone(), bytes);
                 }

@@ -315,6 +315,7 @@ mod tests {
             json!({"apiVersion": "v1", "kind": "ConfigMapList", "items": {}}),
             json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": ["k"], "stringData": {"k": 1}}),
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n", "labels": [], "annotations": "a"}}),
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"k": "v"}, "binaryData": {"k": "AAH/"}}),
         ]);
         let expected = [
             "a.yaml#1: not a Kubernetes object: expected a mapping with apiVersion and kind",
@@ -330,6 +331,7 @@ mod tests {
             "a.yaml#10: Secret s: stringData[k]: is a number, not a string; write it in quotes",
             "a.yaml#11: Namespace n: metadata.labels: expected a mapping of strings to strings",
             "a.yaml#11: Namespace n: metadata.annotations: expected a mapping of strings to strings",
+            "a.yaml#12: ConfigMap c: binaryData[k]: stands in data as well; keep one of them",
         ];
         assert_eq!(said, expected);
     }
