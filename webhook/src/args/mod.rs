@@ -175,6 +175,7 @@ impl CompileArgs {
             default_priority_class: default_priority_class.filter(|name| !name.is_empty()),
             client_authentication,
             switch_after_delivery: false,
+            schema_bounds: true,
         };
         (settings, files_root)
     }

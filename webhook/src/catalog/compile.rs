@@ -38,7 +38,7 @@ pub(super) fn compile(snapshot: &Snapshot, settings: &Settings, previous: Option
     let inputs: HashMap<&str, &ProfileInput> =
         snapshot.profiles.iter().map(|input| (name_of(&input.object), input)).collect();
     let changes = Changes::since(previous, snapshot, settings, &inputs);
-    let composer = Composer::new(inputs.iter().map(|(name, input)| (*name, *input)));
+    let composer = Composer::new(inputs.iter().map(|(name, input)| (*name, *input)), settings.schema_bounds);
     let encodings = previous.map(|previous| previous.encodings.clone()).unwrap_or_default();
     let mut compiler = Compiler::new(snapshot, settings, composer, encodings);
     let mut profiles = HashMap::with_capacity(snapshot.profiles.len());

@@ -95,14 +95,19 @@ impl Composed {
 /// asks for.
 pub(super) struct Composer<'p> {
     profiles: BTreeMap<&'p str, &'p ProfileInput>,
+    schema_bounds: bool,
     parsed: BTreeMap<String, Result<Arc<Parsed>, Vec<Problem>>>,
     composed: BTreeMap<String, Result<Arc<Composed>, Vec<Problem>>>,
 }
 
 impl<'p> Composer<'p> {
-    /// A composer of these profiles, by name.
-    pub(super) fn new(profiles: impl Iterator<Item = (&'p str, &'p ProfileInput)>) -> Self {
-        Self { profiles: profiles.collect(), parsed: BTreeMap::new(), composed: BTreeMap::new() }
+    /// A composer of these profiles, by name; see [`Settings::schema_bounds`](super::Settings::schema_bounds).
+    pub(super) fn new(
+        profiles: impl Iterator<Item = (&'p str, &'p ProfileInput)>,
+        schema_bounds: bool,
+    ) -> Self {
+        let profiles = profiles.collect();
+        Self { profiles, schema_bounds, parsed: BTreeMap::new(), composed: BTreeMap::new() }
     }
 
     /// Parses a profile.
@@ -114,7 +119,7 @@ impl<'p> Composer<'p> {
         if let Some(parsed) = self.parsed.get(name) {
             return parsed.clone();
         }
-        let parsed = parse(name, input).map(Arc::new);
+        let parsed = parse(name, input, self.schema_bounds).map(Arc::new);
         self.parsed.insert(name.to_owned(), parsed.clone());
         parsed
     }

@@ -22,6 +22,9 @@ pub struct Settings {
     /// Whether Secrets are delivered by a controller, which takes its time: a profile then keeps serving its old
     /// revision until the new one is everywhere. Without a controller (offline, in a directory) nobody would say so.
     pub switch_after_delivery: bool,
+    /// Whether profiles are held to the bounds of the custom resource's schema. A server has no need of it: the API server
+    /// has seen to them, or nobody asks one. (To make the schema takes milliseconds of the start, and most of a megabyte.)
+    pub schema_bounds: bool,
 }
 
 impl Default for Settings {
@@ -35,6 +38,7 @@ impl Default for Settings {
             default_priority_class: None,
             client_authentication: false,
             switch_after_delivery: false,
+            schema_bounds: true,
         }
     }
 }

@@ -47,6 +47,7 @@ impl Source {
     ) -> Self {
         let (mut settings, files_root) = args.settings(cluster::own_namespace());
         settings.switch_after_delivery = delivery.is_some();
+        settings.schema_bounds = false;
         Self::Cluster { source: Box::new(ClusterSource::new(client, settings, files_root, every)), delivery }
     }
 
