@@ -13,6 +13,7 @@ use acceptance::balancer::Balancer;
 use acceptance::client::Namespace;
 use acceptance::cluster::Cluster;
 use acceptance::pods;
+use acceptance::process::wait_until;
 use acceptance::registration::{Registration, STATUS_ANNOTATION};
 use acceptance::webhook::{Options, Webhook};
 use http::Request;
@@ -104,6 +105,10 @@ impl World {
         for replica in &replicas {
             balancer.add(replica.review_address(), Some(replica.admin_address()));
         }
+        // Until then connections are refused, and a refused call in the webhook's name is what `wait` looks for, too.
+        let ready =
+            wait_until(Duration::from_secs(30), || (balancer.ready() == replicas.len()).then_some(()));
+        ready.expect("both replicas are ready");
         let authorities: String = replicas.iter().map(|replica| replica.authority().certificate()).collect();
         let url = format!("https://{}/mutate", balancer.address());
         let registered = Registration::new("burst", &url, &authorities).register(admin);
