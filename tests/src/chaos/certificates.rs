@@ -78,6 +78,8 @@ pub fn rotate(replicas: usize, lives: Lives, per_second: u32, lasting: Duration)
         replica.join(&installed.balancer);
     }
     stage::wait_until_injected(&installed.api);
+    // One is enough for that, and nothing is shown in a handshake before there is a first certificate.
+    running.iter().for_each(Webhook::wait_until_ready);
 
     let addresses = running.iter().map(Webhook::review_address).collect();
     let witness = Witness::start(&installed.api, OWN, SERVICE, addresses, window(lives));

@@ -23,7 +23,7 @@ pub struct Settings {
     /// revision until the new one is everywhere. Without a controller (offline, in a directory) nobody would say so.
     pub switch_after_delivery: bool,
     /// Whether profiles are held to the bounds of the custom resource's schema. A server has no need of it: the API server
-    /// has seen to them, or nobody asks one. (To make the schema takes milliseconds of the start, and most of a megabyte.)
+    /// has seen to them, or nobody asks one. (The schema takes milliseconds of the start, and most of a megabyte.)
     pub schema_bounds: bool,
 }
 
