@@ -43,15 +43,22 @@ pub(crate) struct Ran {
     pub(crate) stderr: String,
 }
 
-/// Holds `p`, with [`PROFILE`] and [`NAMESPACE`].
+/// What command lines run in.
 pub(crate) struct Folder(tempfile::TempDir);
 
 impl Folder {
+    /// Holds `p`, with [`PROFILE`] and [`NAMESPACE`].
     pub(crate) fn new() -> Self {
-        let folder = Self(tempfile::tempdir().unwrap());
-        folder.write("p/profile.yaml", PROFILE);
-        folder.write("p/namespace.yaml", NAMESPACE);
-        folder
+        Self::empty().with("p/profile.yaml", PROFILE).with("p/namespace.yaml", NAMESPACE)
+    }
+
+    pub(crate) fn empty() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn with(self, name: &str, text: impl AsRef<str>) -> Self {
+        self.write(name, text.as_ref());
+        self
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -64,12 +71,17 @@ impl Folder {
         fs::write(path, text).unwrap();
     }
 
-    /// Runs a command line, its words divided by spaces.
+    /// A command line, its words divided by spaces.
+    pub(crate) fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.args(line.split_whitespace()).current_dir(self.0.path()).env_clear();
+        command
+    }
+
+    /// Runs a command line.
     pub(crate) fn run(&self, line: &str, stdin: &str) -> Ran {
-        let mut child = Command::new(PROGRAM)
-            .args(line.split_whitespace())
-            .current_dir(self.0.path())
-            .env_clear()
+        let mut child = self
+            .command(line)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

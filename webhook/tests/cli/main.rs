@@ -6,4 +6,5 @@ mod arguments;
 mod explain;
 mod folder;
 mod inject;
+mod unusable;
 mod validate;

@@ -1,56 +1,26 @@
 //! What the commands say about input, flags, outputs and clusters that are of no use: what, where, what is allowed.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
-
 use std::fs;
 use std::net::TcpListener;
-use std::process::{Command, Stdio};
 
-struct Folder(tempfile::TempDir);
+use super::folder::{Folder, NAMESPACE, Ran};
 
-impl Folder {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn with(self, name: &str, text: impl AsRef<[u8]>) -> Self {
-        fs::create_dir_all(self.0.path().join("p")).unwrap();
-        fs::write(self.0.path().join(name), text).unwrap();
-        self
-    }
-
-    fn command(&self, line: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_spark-injector"));
-        command.args(line.split_whitespace()).current_dir(self.0.path()).env_clear().stdin(Stdio::null());
-        command
-    }
-
-    /// Exit status, standard output, standard error.
-    fn run(&self, line: &str) -> (i32, String, String) {
-        let output = self.command(line).output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
-    }
-
-    /// What `validate` says of the folder `p`.
-    fn valid(&self) -> String {
-        let (code, _, said) = self.run("validate --from p --init-image i@sha256:00");
-        assert_eq!(code, 0, "{said}");
-        said
-    }
-
-    fn invalid(&self) -> String {
-        let (code, out, said) = self.run("validate --from p --init-image i@sha256:00");
-        assert_eq!((code, out.as_str()), (2, ""), "{said}");
-        said
-    }
+/// Exit status, standard output, standard error.
+fn run(folder: &Folder, line: &str) -> (i32, String, String) {
+    let Ran { code, stdout, stderr } = folder.run(line, "");
+    (code, stdout, stderr)
 }
 
-const NAMESPACE: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: team-a, labels: {spark-injector.io/inject: enabled}}\n";
+/// What `validate` says of the folder `p`, which is valid.
+fn warned(folder: &Folder) -> String {
+    let (code, _, said) = run(folder, "validate --from p --init-image i@sha256:00");
+    assert_eq!(code, 0, "{said}");
+    said
+}
 
 #[test]
 fn an_output_that_cannot_be_written_is_named() {
-    let folder = Folder::new();
+    let folder = Folder::empty();
     for line in ["crd", "--help", "completions bash"] {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let output = folder.command(line).stdout(full).output().unwrap();
@@ -62,7 +32,7 @@ fn an_output_that_cannot_be_written_is_named() {
 
 #[test]
 fn flags_that_would_break_every_pod_are_refused_at_start() {
-    let folder = Folder::new().with("p/n.yaml", NAMESPACE);
+    let folder = Folder::empty().with("p/n.yaml", NAMESPACE);
     for (flag, wanted) in [
         ("--init-cpu=banana", "such as 100m"),
         ("--init-memory=0", "a quantity above 0"),
@@ -70,7 +40,7 @@ fn flags_that_would_break_every_pod_are_refused_at_start() {
         ("--own-namespace=A_B", "at most 63 lower-case letters"),
         ("--source-namespace=a,B", "at most 63 lower-case letters"),
     ] {
-        let (code, out, said) = folder.run(&format!("validate --from p {flag}"));
+        let (code, out, said) = run(&folder, &format!("validate --from p {flag}"));
         assert_eq!((code, out.as_str()), (2, ""), "{flag}: {said}");
         assert!(said.contains(flag.split('=').next().unwrap()) && said.contains(wanted), "{flag}: {said}");
     }
@@ -78,37 +48,38 @@ fn flags_that_would_break_every_pod_are_refused_at_start() {
 
 #[test]
 fn files_of_other_editors_are_read() {
-    let crlf = NAMESPACE.replace('\n', "\r\n");
+    let crlf = NAMESPACE.trim_start().replace('\n', "\r\n");
     let json = "\u{feff}{\"apiVersion\": \"v1\", \"kind\": \"Namespace\", \"metadata\": {\"name\": \"b\"}}";
-    let folder = Folder::new().with("p/a.yaml", format!("\u{feff}{crlf}")).with("p/b.json", json);
-    let (code, out, said) = folder.run("validate --from p");
+    let folder = Folder::empty().with("p/a.yaml", format!("\u{feff}{crlf}")).with("p/b.json", json);
+    let (code, out, said) = run(&folder, "validate --from p");
     assert!(code == 0 && out.contains("2 namespaces (1 opted in), 2 files"), "{out}{said}");
 }
 
 #[test]
 fn a_mistake_in_yaml_is_told_to_its_author() {
-    let said = Folder::new().with("p/a.yaml", format!("{NAMESPACE}kind: Secret\n")).invalid();
+    let twice = format!("{}kind: Secret\n", NAMESPACE.trim_start());
+    let said = Folder::empty().invalid("p/a.yaml", &twice);
     assert!(said.contains("p/a.yaml: duplicate mapping key: kind") && said.contains("line 4"), "{said}");
     assert!(!said.contains("Options"), "{said}");
 }
 
 #[test]
 fn what_nobody_would_look_for_is_warned_about() {
-    let said = Folder::new().with("p/profile.txt", NAMESPACE).valid();
+    let said = warned(&Folder::empty().with("p/profile.txt", NAMESPACE));
     assert!(said.contains("there is no file in --from whose name ends in .yaml, .yml or .json"), "{said}");
-    let said = Folder::new().with("p/n.yaml", NAMESPACE).valid();
+    let said = warned(&Folder::empty().with("p/n.yaml", NAMESPACE));
     assert!(said.contains("namespace team-a opted in, but no profile claims it"), "{said}");
-    let said = Folder::new().with("p/n.yaml", NAMESPACE.replace("enabled", "Enabled")).valid();
+    let said = warned(&Folder::empty().with("p/n.yaml", NAMESPACE.replace("enabled", "Enabled")));
     assert!(
         said.contains("p/n.yaml: Namespace team-a: metadata.labels[spark-injector.io/inject]: \"Enabled\""),
         "{said}"
     );
     let profile = "{apiVersion: spark-injector.io/v1alpha1, kind: SparkProfile, metadata: {name: a}, spec: {namespaces: \
         {names: [team-a]}, nodeSelector: {default: {pool: x}, allowed: {pool: [y]}}}}";
-    let said = Folder::new().with("p/n.yaml", NAMESPACE).with("p/p.yaml", profile).valid();
+    let said = warned(&Folder::empty().with("p/n.yaml", NAMESPACE).with("p/p.yaml", profile));
     let template = "executor: {template: {spec: {nodeSelector: {pool: z}}}}, nodeSelector:";
     let other = profile.replace("nodeSelector:", template).replace("pool: x", "pool: y");
-    let refused = Folder::new().with("p/n.yaml", NAMESPACE).with("p/p.yaml", other).valid();
+    let refused = warned(&Folder::empty().with("p/n.yaml", NAMESPACE).with("p/p.yaml", other));
     let at = "SparkProfile a: spec.executor.template.spec.nodeSelector.pool: pool=z is not in";
     assert!(refused.contains(at) && refused.contains("every executor is refused"), "{refused}");
     assert_eq!(refused.lines().count(), 1, "{refused}");
@@ -130,9 +101,9 @@ const ASKING: [&str; 3] =
 
 #[test]
 fn a_kubeconfig_without_a_url_is_unusable() {
-    let folder = Folder::new().with("p/kube", kubeconfig("nonsense"));
+    let folder = Folder::empty().with("p/kube", kubeconfig("nonsense"));
     for line in ASKING {
-        let (code, out, said) = folder.run(&format!("{line} --kubeconfig p/kube"));
+        let (code, out, said) = run(&folder, &format!("{line} --kubeconfig p/kube"));
         assert_eq!((code, out.as_str()), (2, ""), "{line}: {said}");
         assert!(said.starts_with("error: kubeconfig p/kube: the server nonsense is no URL"), "{said}");
         assert!(!said.contains("panicked") && !said.contains("s3cr3t"), "{said}");
@@ -144,11 +115,11 @@ fn an_api_server_that_cannot_be_reached_is_named() {
     // Bound and never listened on by the time anybody asks.
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let server = format!("https://{gone}");
-    let folder = Folder::new().with("p/kube", kubeconfig(&server));
-    let (code, out, said) = folder.run("check --kubeconfig p/kube");
+    let folder = Folder::empty().with("p/kube", kubeconfig(&server));
+    let (code, out, said) = run(&folder, "check --kubeconfig p/kube");
     assert!(code == 3 && out.contains(&format!("{server}: ")), "{out}{said}");
     assert!(out.contains("0 passed, 1 failed") && !out.contains("ServiceError"), "{out}");
-    let (code, out, said) = folder.run("explain --namespace team-a --running --kubeconfig p/kube");
+    let (code, out, said) = run(&folder, "explain --namespace team-a --running --kubeconfig p/kube");
     assert_eq!((code, out.as_str()), (2, ""), "{said}");
     assert!(said.contains(&format!("SparkProfiles cannot be read: {server}: ")), "{said}");
     assert!(
@@ -159,9 +130,9 @@ fn an_api_server_that_cannot_be_reached_is_named() {
 
 #[test]
 fn outside_of_a_cluster_files_are_the_other_way() {
-    let folder = Folder::new();
+    let folder = Folder::empty();
     for line in ASKING {
-        let output = folder.command(line).env("HOME", folder.0.path()).output().unwrap();
+        let output = folder.command(line).env("HOME", folder.path("")).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{line}: {said}");
         assert!(said.contains("kubeconfig ~/.kube/config: cannot read"), "{said}");
@@ -179,21 +150,21 @@ fn secrets_that_are_missing_are_told_by_the_status() {
     };
     let namespaces = format!("{NAMESPACE}---\n{}", NAMESPACE.replace("team-a", "team-b"));
     let broken = profile("team-b", ", {mountPath: /k, secret: {name: none}}");
-    let folder = Folder::new().with("p/a.yaml", format!("{namespaces}{}{broken}", profile("team-a", "")));
-    let (code, out, said) = folder.run("secrets --from p");
+    let folder = Folder::empty().with("p/a.yaml", format!("{namespaces}{}{broken}", profile("team-a", "")));
+    let (code, out, said) = run(&folder, "secrets --from p");
     assert_eq!(code, 2, "{said}");
     assert!(out.contains("namespace: team-a") && !out.contains("namespace: team-b"), "{out}");
     assert!(said.contains("SparkProfile team-b: spec.files[1].secret.name"), "{said}");
-    assert_eq!(folder.run("secrets --from p --namespace team-a").0, 0);
-    assert_eq!(folder.run("secrets --from p --namespace team-b").0, 2);
+    assert_eq!(run(&folder, "secrets --from p --namespace team-a").0, 0);
+    assert_eq!(run(&folder, "secrets --from p --namespace team-b").0, 2);
 }
 
 #[test]
 fn a_document_of_a_stream_is_told_by_its_number() {
     let stream = "apiVersion: v1\nkind: Service\nmetadata: {name: s}\n---\n- not an object\n";
-    let folder = Folder::new().with("p/n.yaml", NAMESPACE).with("pods.yaml", stream);
+    let folder = Folder::empty().with("p/n.yaml", NAMESPACE).with("pods.yaml", stream);
     for command in ["inject", "explain"] {
-        let (code, out, said) = folder.run(&format!("{command} --from p --namespace team-a -f pods.yaml"));
+        let (code, out, said) = run(&folder, &format!("{command} --from p --namespace team-a -f pods.yaml"));
         assert_eq!((code, out.as_str()), (2, ""), "{said}");
         assert!(said.contains("error: document 2: input: not a Kubernetes object"), "{said}");
     }
