@@ -3,7 +3,7 @@
 use super::Compiled;
 use super::exit::Failure;
 use super::output::{self, Printed};
-use crate::api::names::{INJECT_ENABLED, INJECT_LABEL, ISOLATE_ENABLED, ISOLATE_LABEL};
+use crate::api::names::{INJECT_DISABLED, INJECT_ENABLED, INJECT_LABEL, ISOLATE_ENABLED, ISOLATE_LABEL};
 use crate::args::{Inputs, ValidateArgs};
 
 pub(super) fn run(args: ValidateArgs) -> Result<(), Failure> {
@@ -48,7 +48,7 @@ fn warn_about_namespaces(compiled: &Compiled) {
     for (name, namespace) in &compiled.load.snapshot.namespaces {
         for (label, on) in [(INJECT_LABEL, INJECT_ENABLED), (ISOLATE_LABEL, ISOLATE_ENABLED)] {
             let value = namespace.labels.get(label).map(String::as_str);
-            if let Some(value) = value.filter(|value| ![on, "disabled"].contains(value)) {
+            if let Some(value) = value.filter(|value| ![on, INJECT_DISABLED].contains(value)) {
                 let origin = &namespace.origin;
                 output::note(&format!(
                     "warning: {origin}: Namespace {name}: metadata.labels[{label}]: {value:?} is as if it were not there; \

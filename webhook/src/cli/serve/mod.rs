@@ -7,11 +7,10 @@ mod logging;
 mod signals;
 mod writers;
 
-use std::io::Write as _;
 use std::sync::Arc;
 
 use super::exit::Failure;
-use super::output::internal;
+use super::output::{Printed, internal};
 use crate::admit;
 use crate::args::{DrainArgs, Inputs, ServeArgs, TlsSource};
 use crate::cluster::{Access, connect, own_namespace};
@@ -117,15 +116,8 @@ fn announce(addresses: Addresses) -> Result<(), Failure> {
     let Addresses { review, admin } = addresses;
     let line =
         serde_json::json!({ "listening": { "review": review.to_string(), "admin": admin.to_string() } });
-    let mut stdout = std::io::stdout().lock();
     // Whoever started us may not care: a closed pipe is no reason not to serve.
-    match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(unusable(format_args!("the standard output cannot be written: {error}")))
-        }
-        _ => {
-            tracing::info!(review = %review, admin = %admin, "serving");
-            Ok(())
-        }
-    }
+    Printed::from(format!("{line}\n")).write()?;
+    tracing::info!(review = %review, admin = %admin, "serving");
+    Ok(())
 }
