@@ -22,8 +22,8 @@ pub struct Settings {
     /// Whether Secrets are delivered by a controller, which takes its time: a profile then keeps serving its old
     /// revision until the new one is everywhere. Without a controller (offline, in a directory) nobody would say so.
     pub switch_after_delivery: bool,
-    /// Whether profiles are held to the bounds of the custom resource's schema. A server has no need of it: the API server
-    /// has seen to them, or nobody asks one. (The schema takes milliseconds of the start, and most of a megabyte.)
+    /// Whether profiles are held to the bounds of the custom resource's schema. Those that come from a cluster have been:
+    /// its API server takes no others, and the schema need not be made.
     pub schema_bounds: bool,
 }
 
