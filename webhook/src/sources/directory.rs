@@ -2,22 +2,20 @@
 
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
-use sha2::{Digest, Sha256};
-
+use super::digest::{Digest, Fingerprint, Stamps};
 use super::document::{self, Format, TEXT_LIMIT};
 use super::files_root;
 use super::objects::Collector;
 use crate::catalog::{Problem, ProblemKind, Snapshot};
 
 /// Deepest nesting of folders; it also ends symlinks that lead in circles.
-const DEPTH_LIMIT: usize = 32;
+pub(super) const DEPTH_LIMIT: usize = 32;
 
 /// Most files: a path that was meant for something else must not be read for minutes.
-const FILE_COUNT_LIMIT: usize = 20_000;
+pub(super) const FILE_COUNT_LIMIT: usize = 20_000;
 
 /// Where the inputs are.
 #[derive(Clone, Debug)]
@@ -61,12 +59,12 @@ impl Directory {
         let taken = SystemTime::now();
         let mut unreadable = Vec::new();
         let mut collector = Collector::new(&self.default_namespace);
-        let mut digest = Sha256::new();
+        let mut digest = Digest::default();
         let files = self.list(&mut unreadable);
         for path in &files {
             match read(path).and_then(|text| Ok((document::parse(&text, format_of(path))?, text))) {
                 Ok((documents, text)) => {
-                    update(&mut digest, &path.to_string_lossy(), &text);
+                    digest.file(path, &text);
                     let alone = documents.len() == 1;
                     for (index, document) in documents.iter().enumerate() {
                         let origin = path.display();
@@ -84,23 +82,39 @@ impl Directory {
         let Collector { mut snapshot, problems, warnings, .. } = collector;
         snapshot.taken = taken;
         files_root::read_directories(self.files_root.as_deref(), &mut snapshot);
-        digest_directories(&mut digest, &snapshot);
-        Ok(Load { snapshot, problems, warnings, files: files.len(), digest: digest.finalize().into() })
+        for (name, found) in &snapshot.directories {
+            digest.directory(name, found.as_deref());
+        }
+        Ok(Load { snapshot, problems, warnings, files: files.len(), digest: digest.finish() })
     }
 
-    /// A digest of names, sizes, times and inodes of everything that `load` would read, and the newest of the times.
-    /// Much cheaper than reading, and never equal after a change that is older than the clock's tick.
+    /// The digest that `load` would find if the profiles named these directories. It reads everything and parses
+    /// nothing. `None` where a file cannot be read.
+    pub(super) fn digest(&self, directories: &[String]) -> Option<[u8; 32]> {
+        let mut digest = Digest::default();
+        let mut unreadable = Vec::new();
+        for path in self.list(&mut unreadable) {
+            digest.file(&path, &read(&path).ok()?);
+        }
+        for name in directories {
+            let found = files_root::read_directory(self.files_root.as_deref(), name);
+            digest.directory(name, found.as_ref());
+        }
+        unreadable.is_empty().then(|| digest.finish())
+    }
+
+    /// What the file system says about everything that `load` would read, if the profiles named these directories.
     pub(super) fn fingerprint(&self, directories: &[String]) -> Fingerprint {
-        let mut fingerprint = Stamps { digest: Sha256::new(), newest: 0 };
+        let mut stamps = Stamps::default();
         for path in self.list(&mut Vec::new()) {
-            fingerprint.stamp(&path);
+            stamps.file(&path);
         }
         if let Some(root) = &self.files_root {
             for directory in directories {
-                fingerprint.stamp_tree(&root.join(directory), 0);
+                stamps.tree(&root.join(directory));
             }
         }
-        Fingerprint { digest: fingerprint.digest.finalize().into(), newest: fingerprint.newest }
+        stamps.finish()
     }
 
     fn list(&self, unreadable: &mut Vec<Problem>) -> Vec<PathBuf> {
@@ -161,60 +175,6 @@ fn list_folder(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<
     Ok(())
 }
 
-/// What the file system says about the inputs without reading them.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Fingerprint {
-    digest: [u8; 32],
-    /// The newest change of all, in seconds since the epoch.
-    newest: i64,
-}
-
-/// A file that changed less than this many seconds before it was read may have changed again within one tick of the
-/// file system's clock, with the same size: it is read again.
-const UNSURE_SECONDS: i64 = 3;
-
-impl Fingerprint {
-    /// Whether an equal fingerprint means that nothing changed.
-    pub(super) fn is_settled(&self) -> bool {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
-        self.newest < i64::try_from(now).unwrap_or(i64::MAX) - UNSURE_SECONDS
-    }
-}
-
-struct Stamps {
-    digest: Sha256,
-    newest: i64,
-}
-
-impl Stamps {
-    fn stamp(&mut self, path: &Path) -> Option<fs::Metadata> {
-        self.digest.update(path.as_os_str().as_encoded_bytes());
-        let metadata = fs::metadata(path).ok()?;
-        let (seconds, nanoseconds) = (metadata.mtime(), metadata.mtime_nsec());
-        for number in [seconds, nanoseconds, metadata.ctime(), metadata.ctime_nsec()] {
-            self.digest.update(number.to_be_bytes());
-        }
-        for number in [metadata.dev(), metadata.ino(), metadata.len()] {
-            self.digest.update(number.to_be_bytes());
-        }
-        self.newest = self.newest.max(seconds).max(metadata.ctime());
-        Some(metadata)
-    }
-
-    fn stamp_tree(&mut self, path: &Path, depth: usize) {
-        let is_folder = self.stamp(path).is_some_and(|metadata| metadata.is_dir());
-        if !is_folder || depth > DEPTH_LIMIT {
-            return;
-        }
-        let mut names: Vec<_> =
-            fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-        names.sort();
-        for name in names.iter().take(FILE_COUNT_LIMIT) {
-            self.stamp_tree(name, depth + 1);
-        }
-    }
-}
-
 fn has_our_extension(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml" || extension == "json")
 }
@@ -230,28 +190,6 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
         .and_then(|file| file.take(TEXT_LIMIT as u64 + 1).read_to_end(&mut text))
         .map_err(|error| error.to_string())?;
     Ok(text)
-}
-
-fn digest_directories(digest: &mut Sha256, snapshot: &Snapshot) {
-    for (directory, found) in &snapshot.directories {
-        match found {
-            Ok(files) => {
-                for (name, contents) in files.iter() {
-                    update(digest, directory, name.as_bytes());
-                    update(digest, name, contents);
-                }
-            }
-            Err(message) => update(digest, directory, message.as_bytes()),
-        }
-    }
-}
-
-/// Lengths keep the borders between names and contents in the digest.
-fn update(digest: &mut Sha256, name: &str, contents: &[u8]) {
-    digest.update((name.len() as u64).to_be_bytes());
-    digest.update(name);
-    digest.update((contents.len() as u64).to_be_bytes());
-    digest.update(contents);
 }
 
 fn problem(path: &Path, message: String) -> Problem {
@@ -330,13 +268,27 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_follows_the_content() {
+    fn the_digest_follows_the_content_and_takes_no_parsing() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("a.yaml");
-        fs::write(&file, namespace("a")).unwrap();
-        let first = directory(folder.path()).load().unwrap().digest;
-        assert_eq!(directory(folder.path()).load().unwrap().digest, first);
-        fs::write(&file, namespace("b")).unwrap();
-        assert_ne!(directory(folder.path()).load().unwrap().digest, first);
+        let files = folder.path().join("files");
+        fs::create_dir(&files).unwrap();
+        fs::write(files.join("core-site.xml"), "<x/>").unwrap();
+        let mut inputs = directory(&folder.path().join("a.yaml"));
+        inputs.files_root = Some(folder.path().to_owned());
+        let profile = "{apiVersion: spark-injector.io/v1alpha1, kind: SparkProfile, metadata: {name: p},
+            spec: {files: [{directory: {path: PATH}}]}}";
+        let write = |path| fs::write(&inputs.from[0], profile.replace("PATH", path)).unwrap();
+        let loaded = || inputs.load().unwrap().digest;
+        for path in ["none", "files"] {
+            write(path);
+            assert_eq!(inputs.digest(&[path.to_owned()]), Some(loaded()), "{path}");
+        }
+        let before = loaded();
+        fs::write(files.join("core-site.xml"), "<y/>").unwrap();
+        assert_ne!(loaded(), before);
+        let before = loaded();
+        write("none");
+        assert_ne!(loaded(), before);
+        assert_eq!(directory(&folder.path().join("b.yaml")).digest(&[]), None);
     }
 }

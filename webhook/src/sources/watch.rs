@@ -5,7 +5,8 @@
 
 use tracing::debug_span;
 
-use super::directory::{Directory, Fingerprint, Load, Unreadable};
+use super::digest::Fingerprint;
+use super::directory::{Directory, Load, Unreadable};
 use super::live::LiveCatalog;
 use super::reload::Reload;
 use crate::catalog::{Catalog, Problem, Settings};
@@ -72,14 +73,17 @@ impl Watch {
         if self.seen == Some(found) && found.is_settled() {
             return Change::None;
         }
+        // Files that are brand new are looked at for seconds; that must not take the memory of parsing them.
+        if self.digest_inputs() == Some(self.digest) {
+            self.kept = None;
+            self.seen = Some(found);
+            return Change::None;
+        }
         match self.load() {
             Ok(load) => {
                 self.kept = None;
                 // Noted only now: what could not be read is looked at again, whatever the fingerprint says.
                 self.seen = Some(found);
-                if load.digest == self.digest {
-                    return Change::None;
-                }
                 let previous = self.catalog.load_full();
                 Change::Reloaded(self.compile(load, Some(&previous)))
             }
@@ -92,6 +96,10 @@ impl Watch {
                 Change::Kept(unreadable)
             }
         }
+    }
+
+    fn digest_inputs(&self) -> Option<[u8; 32]> {
+        debug_span!("digest_inputs").in_scope(|| self.directory.digest(&self.directories))
     }
 
     fn load(&self) -> Result<Load, Unreadable> {

@@ -31,7 +31,8 @@ use tracing::debug_span;
 
 pub use profiles::{Observed, ObservedProfiles};
 
-use super::directory::{Directory, Fingerprint};
+use super::digest::Fingerprint;
+use super::directory::Directory;
 use super::files_root;
 use super::live::LiveCatalog;
 use super::reload::Reload;
