@@ -92,7 +92,7 @@ pub(crate) enum Subject {
     Ours,
     /// Typed pod, clone, difference, kube's response.
     Kube,
-    /// A validating scan that keeps nothing.
+    /// A scan that validates JSON, which is UTF-8 (RFC 8259, 8.1), and keeps nothing.
     Scan,
     /// The inputs alone, made and thrown away.
     Nothing,
