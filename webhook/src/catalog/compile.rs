@@ -15,6 +15,7 @@ use super::namespaces::Namespaces;
 use super::parse::Outline;
 use super::profile::{Attempt, Compiler};
 use super::revisions::{Moment, Revisions};
+use super::schema::Schema;
 use super::snapshot::{ProfileInput, Snapshot};
 use super::{Catalog, Problem, ProblemKind, Settings};
 use crate::api::Mode;
@@ -38,7 +39,8 @@ pub(super) fn compile(snapshot: &Snapshot, settings: &Settings, previous: Option
     let inputs: HashMap<&str, &ProfileInput> =
         snapshot.profiles.iter().map(|input| (name_of(&input.object), input)).collect();
     let changes = Changes::since(previous, snapshot, settings, &inputs);
-    let composer = Composer::new(inputs.iter().map(|(name, input)| (*name, *input)), settings.schema_bounds);
+    let schema = Schema::new(settings.schema_bounds);
+    let composer = Composer::new(inputs.iter().map(|(name, input)| (*name, *input)), schema);
     let encodings = previous.map(|previous| previous.encodings.clone()).unwrap_or_default();
     let mut compiler = Compiler::new(snapshot, settings, composer, encodings);
     let mut profiles = HashMap::with_capacity(snapshot.profiles.len());

@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::Toleration;
 
 use super::parse::{Parsed, parse, subject};
 use super::report::Report;
+use super::schema::Schema;
 use super::snapshot::ProfileInput;
 use super::{Problem, isolation, layer};
 use crate::admit::clean_path;
@@ -95,19 +96,16 @@ impl Composed {
 /// asks for.
 pub(super) struct Composer<'p> {
     profiles: BTreeMap<&'p str, &'p ProfileInput>,
-    schema_bounds: bool,
+    schema: Schema,
     parsed: BTreeMap<String, Result<Arc<Parsed>, Vec<Problem>>>,
     composed: BTreeMap<String, Result<Arc<Composed>, Vec<Problem>>>,
 }
 
 impl<'p> Composer<'p> {
-    /// A composer of these profiles, by name; see [`Settings::schema_bounds`](super::Settings::schema_bounds).
-    pub(super) fn new(
-        profiles: impl Iterator<Item = (&'p str, &'p ProfileInput)>,
-        schema_bounds: bool,
-    ) -> Self {
+    /// A composer of these profiles, by name, which holds them to the schema.
+    pub(super) fn new(profiles: impl Iterator<Item = (&'p str, &'p ProfileInput)>, schema: Schema) -> Self {
         let profiles = profiles.collect();
-        Self { profiles, schema_bounds, parsed: BTreeMap::new(), composed: BTreeMap::new() }
+        Self { profiles, schema, parsed: BTreeMap::new(), composed: BTreeMap::new() }
     }
 
     /// Parses a profile.
@@ -119,7 +117,7 @@ impl<'p> Composer<'p> {
         if let Some(parsed) = self.parsed.get(name) {
             return parsed.clone();
         }
-        let parsed = parse(name, input, self.schema_bounds).map(Arc::new);
+        let parsed = parse(name, input, &self.schema).map(Arc::new);
         self.parsed.insert(name.to_owned(), parsed.clone());
         parsed
     }

@@ -2,7 +2,6 @@
 //!
 //! Pure: no IO, no clock, no environment. A profile in error never touches another one's namespaces.
 
-mod bounds;
 mod build;
 mod changes;
 mod claims;
@@ -23,6 +22,7 @@ mod problem;
 mod profile;
 mod report;
 mod revisions;
+mod schema;
 mod secrets;
 mod settings;
 mod snapshot;

@@ -1,16 +1,16 @@
 //! One SparkProfile from the value that a source read.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use kube::core::ObjectMeta;
-use schemars::SchemaGenerator;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::decode::decode;
 use super::report::Report;
+use super::schema::Schema;
 use super::snapshot::ProfileInput;
-use super::{Problem, bounds, syntax};
+use super::{Problem, syntax};
 use crate::api::{GROUP_VERSION, KIND, Mode, NamespaceClaim, SparkProfileSpec};
 
 /// A well-formed profile: its own fields are checked, its references are not.
@@ -48,12 +48,12 @@ pub(super) fn outline(input: &ProfileInput) -> Outline {
     }
 }
 
-/// Parses the profile of this name, and holds it to the bounds of the schema if asked to.
+/// Parses the profile of this name, and holds it to the schema.
 ///
 /// # Errors
 ///
 /// Every unknown field, and the first field of a wrong type.
-pub(super) fn parse(name: &str, input: &ProfileInput, schema_bounds: bool) -> Result<Parsed, Vec<Problem>> {
+pub(super) fn parse(name: &str, input: &ProfileInput, schema: &Schema) -> Result<Parsed, Vec<Problem>> {
     let mut report = Report::new(&input.origin, subject(name));
     for (field, expected) in [("apiVersion", GROUP_VERSION), ("kind", KIND)] {
         let value = input.object.get(field).and_then(Value::as_str).unwrap_or_default();
@@ -77,10 +77,8 @@ pub(super) fn parse(name: &str, input: &ProfileInput, schema_bounds: bool) -> Re
     if !spec.is_object() {
         report.at("spec", "invalid type: expected a mapping");
     }
-    if schema_bounds {
-        bounds::check(&SCHEMA, spec, "spec", &mut report);
-    }
-    let spec = decode(spec, "spec", &mut report, allowed_fields);
+    schema.check(spec, &mut report);
+    let spec = decode(spec, "spec", &mut report, |path| schema.allowed_fields(path));
     match spec {
         Some(spec) if report.is_clean() => {
             Ok(Parsed { name: name.to_owned(), origin: input.origin.clone(), spec })
@@ -92,36 +90,4 @@ pub(super) fn parse(name: &str, input: &ProfileInput, schema_bounds: bool) -> Re
 /// How messages name a profile.
 pub(super) fn subject(name: &str) -> String {
     format!("{KIND} {name}").trim_end().to_owned()
-}
-
-static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
-    let mut settings = schemars::generate::SchemaSettings::openapi3();
-    settings.inline_subschemas = true;
-    Value::from(SchemaGenerator::new(settings).into_root_schema_for::<SparkProfileSpec>())
-});
-
-/// The fields that may stand beside an unknown one, from the schema of the custom resource.
-fn allowed_fields(path: &str) -> String {
-    let parent = path.rsplit_once('.').map_or("", |(parent, _)| parent);
-    let mut schema: &Value = &SCHEMA;
-    for part in parent.split('.').skip(1).filter(|part| !part.is_empty()) {
-        let (name, index) = part.split_once('[').map_or((part, None), |(name, index)| (name, Some(index)));
-        let property = schema.pointer(&format!("/properties/{name}"));
-        let Some(next) = property.or_else(|| schema.get("additionalProperties")) else {
-            return String::new();
-        };
-        schema = next;
-        if index.is_some() {
-            schema = schema.get("items").unwrap_or(&Value::Null);
-        }
-    }
-    let mut names: Vec<&str> = schema
-        .get("properties")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flat_map(Map::keys)
-        .map(String::as_str)
-        .collect();
-    names.sort_unstable();
-    names.join(", ")
 }

@@ -1,17 +1,70 @@
-//! The bounds of the custom resource's schema, for documents that no API server has seen: what is valid offline is
-//! accepted by a cluster.
+//! The schema of the custom resource, for documents that no API server has seen: what is valid offline is accepted by a
+//! cluster.
 
+use std::cell::LazyCell;
 use std::collections::HashSet;
 
+use schemars::SchemaGenerator;
+use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
 use super::ProblemKind;
 use super::decode::join;
 use super::report::Report;
+use crate::api::SparkProfileSpec;
+
+/// The schema of a profile's `spec`, made when it is first asked for. To be dropped with the compilation: to keep it would
+/// take memory that nobody looks at until profiles change.
+pub(super) struct Schema {
+    spec: LazyCell<Value>,
+    has_bounds: bool,
+}
+
+impl Schema {
+    /// See [`Settings::schema_bounds`](super::Settings::schema_bounds).
+    pub(super) fn new(has_bounds: bool) -> Self {
+        Self { spec: LazyCell::new(generate), has_bounds }
+    }
+
+    /// Holds a spec to the bounds, if that is asked for.
+    pub(super) fn check(&self, spec: &Value, report: &mut Report) {
+        if self.has_bounds {
+            check(&self.spec, spec, "spec", report);
+        }
+    }
+
+    /// The fields that may stand beside an unknown one.
+    pub(super) fn allowed_fields(&self, path: &str) -> String {
+        let parent = path.rsplit_once('.').map_or("", |(parent, _)| parent);
+        let mut schema: &Value = &self.spec;
+        for part in parent.split('.').skip(1).filter(|part| !part.is_empty()) {
+            let (name, index) =
+                part.split_once('[').map_or((part, None), |(name, index)| (name, Some(index)));
+            let property = schema.pointer(&format!("/properties/{name}"));
+            let Some(next) = property.or_else(|| schema.get("additionalProperties")) else {
+                return String::new();
+            };
+            schema = next;
+            if index.is_some() {
+                schema = schema.get("items").unwrap_or(&Value::Null);
+            }
+        }
+        let properties = schema.get("properties").and_then(Value::as_object);
+        let mut names: Vec<&str> = properties.into_iter().flat_map(Map::keys).map(String::as_str).collect();
+        names.sort_unstable();
+        names.join(", ")
+    }
+}
+
+fn generate() -> Value {
+    let mut settings = SchemaSettings::openapi3();
+    settings.inline_subschemas = true;
+    SchemaGenerator::new(settings).into_root_schema_for::<SparkProfileSpec>().into()
+}
 
 /// Checks a value, whose types are checked elsewhere, and all that is in it. How many and how long there may be is said
 /// here; what may stand in a text has better words where it is used.
-pub(super) fn check(schema: &Value, value: &Value, path: &str, report: &mut Report) {
+fn check(schema: &Value, value: &Value, path: &str, report: &mut Report) {
     let most = |bound: &str| schema.get(bound).and_then(Value::as_u64);
     let mut counted = |number: usize, bound: &str, what: &str| {
         let number = number as u64;
