@@ -106,3 +106,24 @@ fn asked_for() -> usize {
     };
     cluster().audit_log().iter().filter(asks).count()
 }
+
+/// `kubectl replace --force`: another object of the same name, so soon that nobody saw it gone, and without a status.
+#[test]
+fn a_profile_that_was_made_anew_is_told_what_is_delivered() {
+    let world = World::new("anew");
+    let teams = world.teams("anew-team", 2);
+    world.keytab("1");
+    world.profile("anew", &teams, &json!({}));
+    let _replica = world.replica();
+    let before = world.until("anew", "Delivered");
+
+    let path = "/apis/spark-injector.io/v1alpha1/sparkprofiles/anew";
+    let stored = world.api.get(path).expect(200);
+    let again = json!({"apiVersion": stored["apiVersion"], "kind": stored["kind"],
+                       "metadata": {"name": "anew"}, "spec": stored["spec"]});
+    world.api.delete(&again).expect(200);
+    let made = world.api.create(&again).expect(201);
+    assert_ne!(made["metadata"]["uid"], stored["metadata"]["uid"]);
+    let after = world.until("anew", "Delivered");
+    assert_eq!(after["deliveredRevision"], before["deliveredRevision"]);
+}

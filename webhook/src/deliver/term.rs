@@ -53,6 +53,7 @@ pub(super) struct Term {
     agenda: Agenda,
     /// Profiles whose status is not what it should be, and when to write it.
     due_reports: BTreeMap<Arc<str>, Instant>,
+    /// What was written into statuses; forgotten now and then, so that it is compared with what they say.
     reported: BTreeMap<Arc<str>, Summary>,
     /// The API server is away until then, as far as is known.
     pause: Option<Instant>,
@@ -89,8 +90,14 @@ impl Term {
         let review =
             review.clamp(Duration::from_millis(200), self.settings.interval.max(Duration::from_millis(200)));
         let mut next_review = Instant::now();
+        let mut next_recall = Instant::now() + self.settings.interval;
         loop {
             let now = Instant::now();
+            if now >= next_recall {
+                // What was written may be gone: with a profile that was made anew, or by somebody's hand.
+                self.reported.clear();
+                (next_recall, next_review) = (now + self.settings.interval, now);
+            }
             if now >= next_review || self.changes.has_changed().unwrap_or_default() {
                 self.changes.mark_unchanged();
                 self.reconcile().await?;
