@@ -1,5 +1,7 @@
 //! A namespace that takes nothing is named, and holds nobody back.
 
+use std::net::{Ipv4Addr, TcpListener};
+
 use acceptance::client::secret;
 use acceptance::process::wait_until;
 use serde_json::{Value, json};
@@ -97,4 +99,35 @@ fn a_namespace_that_ends_is_no_failure() {
         "application/merge-patch+json",
         &json!({"metadata": {"finalizers": null}}),
     );
+}
+
+/// As where somebody's webhook stands behind a firewall: it takes connections and never answers. Its time-out is the
+/// default of Kubernetes.
+#[test]
+fn a_namespace_whose_webhook_hangs_is_named_and_the_others_switch() {
+    let world = World::new("hanging");
+    let teams = world.teams("hanging-team", 4);
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let url = format!("https://{}/", silent.local_addr().expect("its address"));
+    let configuration = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "hanging"},
+        "webhooks": [{"name": "hanging.example.com", "clientConfig": {"url": url}, "sideEffects": "None",
+            "admissionReviewVersions": ["v1"], "timeoutSeconds": 10, "failurePolicy": "Fail",
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": teams[1]}},
+            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["secrets"]}]}]});
+    world.api.apply(&configuration);
+    let probe = secret(&teams[1], "probe", &[]);
+    let hangs = wait_until(WITHIN, || (world.api.dry_run(&probe).status == 500).then_some(()));
+    assert!(hangs.is_some(), "the webhook is not in effect");
+
+    world.keytab("1");
+    world.profile("hanging", &teams, &json!({}));
+    let _replica = world.replica();
+    let status = world.until("hanging", "DeliveryFailed");
+    assert!(status["deliveredRevision"].is_string(), "{status:#}");
+    assert_eq!(status["namespaces"]["delivered"], teams.len() - 1, "{status:#}");
+    let failed = &status["failedNamespaces"][0];
+    assert_eq!((&failed["name"], &failed["reason"]), (&json!(teams[1]), &json!("ServerError")));
+    assert!(failed["message"].as_str().expect("a message").contains("a webhook for Secrets"), "{failed}");
+    world.api.delete(&configuration).expect(200);
 }

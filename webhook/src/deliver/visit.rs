@@ -24,8 +24,9 @@ use super::metrics::{Action, DeliveryMetrics};
 use super::pace::Pace;
 use crate::catalog::SecretBody;
 
-/// A request takes milliseconds; this is for a server that hangs.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// A request takes milliseconds, and at most the time-outs of the webhooks for Secrets: the API server has to be the one
+/// that gives up, since only its answer tells a namespace whose webhook hangs from an API server that is away.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Answers hold names and a sentence; what was made is not sent back, see [`METADATA_ONLY`].
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
