@@ -64,12 +64,13 @@ pub(super) fn read(code: u16, status: &Status) -> Answer {
     match code {
         200..=299 => Answer::Done,
         409 if status.reason == "AlreadyExists" => Answer::Present,
+        // Whoever refuses may give any code: one that sounds of a busy server is a word about this namespace all the same.
+        401 | 409 | 422 | 429 | 502..=504 if denier(&status.message).is_some() => denied(status),
         // 409: another writer was faster, as at a quota. 401: the token is being renewed, or nobody is served.
         401 | 409 | 429 | 502..=504 => Answer::Away,
         404 if status.details.kind == "namespaces" => Answer::Ending,
         404 => Answer::Absent,
         403 => forbidden(status),
-        422 if denier(&status.message).is_some() => denied(status),
         413 => Answer::Refused(Failure::new(
             "TooLarge",
             "the API server takes no object of this size; make the files smaller",
@@ -208,6 +209,17 @@ mod tests {
                 403,
                 r#"{"message": "secrets \"x\" is forbidden: CANARY"}"#,
                 "an admission plugin of the cluster refuses",
+            ),
+            // Their own codes, as if it were the API server that has no time.
+            (
+                429,
+                r#"{"message": "admission webhook \"a.example.com\" denied the request: CANARY"}"#,
+                "the admission webhook a.example.com refuses",
+            ),
+            (
+                503,
+                r#"{"message": "admission webhook \"a.example.com\" denied the request: CANARY"}"#,
+                "the admission webhook a.example.com refuses",
             ),
         ] {
             let failure = failure(code, status);
