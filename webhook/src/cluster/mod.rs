@@ -3,6 +3,7 @@
 
 pub mod ask;
 pub mod lease;
+pub mod refusal;
 mod traced;
 
 use std::error::Error as _;

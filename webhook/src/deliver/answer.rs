@@ -3,6 +3,8 @@
 
 use serde::Deserialize;
 
+use crate::cluster::refusal::{denier, word};
+
 /// The part of a `Status` that is looked at.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -116,19 +118,6 @@ fn denied(status: &Status) -> Answer {
     Answer::Refused(Failure::new("Denied", message))
 }
 
-/// The policy or webhook that the API server names before it quotes what they say.
-fn denier(message: &str) -> Option<String> {
-    let of_policy = message.split_once(" is forbidden: ").map(|(_, sentence)| sentence);
-    let policy = of_policy.and_then(|sentence| sentence.strip_prefix("ValidatingAdmissionPolicy '"));
-    let policy =
-        policy.and_then(|rest| rest.split_once('\'')).map(|(name, _)| ("ValidatingAdmissionPolicy", name));
-    let webhook = message.strip_prefix("admission webhook \"");
-    let webhook = webhook.and_then(|rest| rest.split_once('"')).map(|(name, _)| ("admission webhook", name));
-    let (kind, name) = policy.or(webhook)?;
-    let is_name = name.len() <= 253 && name.chars().all(|c| c.is_ascii_alphanumeric() || ".-".contains(c));
-    is_name.then(|| format!("the {kind} {name}"))
-}
-
 /// The sentence of the quota plugin, if it is exactly that.
 fn quota(message: &str) -> Option<&str> {
     let sentence = message.split_once(" is forbidden: ")?.1;
@@ -143,12 +132,6 @@ fn server_error(code: u16, status: &Status) -> String {
         "the API server answers {code}{}, perhaps because a webhook for Secrets fails",
         word(&status.reason)
     )
-}
-
-/// A reason, if it is the one word that it should be.
-fn word(reason: &str) -> String {
-    let is_word = !reason.is_empty() && reason.len() <= 40 && reason.chars().all(|c| c.is_ascii_alphabetic());
-    if is_word { format!(" ({reason})") } else { String::new() }
 }
 
 #[cfg(test)]

@@ -151,11 +151,8 @@ impl StatusWriter {
             }
             // It was deleted meanwhile, or is another one by now.
             Err(kube::Error::Api(answer)) if answer.is_not_found() || answer.is_conflict() => Ok(()),
-            // Other refusals may quote the object, files that are written into it among them.
-            Err(kube::Error::Api(answer)) if answer.code != 403 => {
-                Err(format!("the API server answers {} {}", answer.code, answer.reason))
-            }
-            Err(error) => Err(cluster::describe(&error)),
+            // Files may be written into it.
+            Err(error) => Err(cluster::refusal::without_object(&error)),
         }
     }
 

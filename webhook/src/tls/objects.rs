@@ -16,7 +16,7 @@ use spark_injector_certs::{Bundle, Data, Entry, Published, Stored};
 
 use super::FIELD_MANAGER;
 use crate::api::names::MANAGED_BY_LABEL;
-use crate::cluster::describe;
+use crate::cluster::{describe, refusal};
 
 /// Which objects.
 #[derive(Clone, Debug)]
@@ -121,7 +121,8 @@ impl Objects {
             let secret = Secret { data, metadata, type_: Some("Opaque".to_owned()), ..Secret::default() };
             ("create secrets", self.secrets().create(&parameters(), &secret).await)
         };
-        written.map(drop).map_err(|error| trouble(&error, verb, name))
+        // Keys are in it: nobody who refuses it is quoted.
+        written.map(drop).map_err(|error| explained(&error, verb, name, refusal::without_object))
     }
 
     /// Writes `caBundle` of every entry and nothing else, over the very version that was read.
@@ -205,14 +206,18 @@ fn parameters() -> PostParams {
 }
 
 fn trouble(error: &kube::Error, verb: &str, name: &str) -> Trouble {
+    explained(error, verb, name, describe)
+}
+
+fn explained(error: &kube::Error, verb: &str, name: &str, why: fn(&kube::Error) -> String) -> Trouble {
     match error {
         kube::Error::Api(status) if status.code == 409 => Trouble::Lost,
         // It was deleted in between; but what cannot be created there has no namespace.
         kube::Error::Api(status) if status.code == 404 && !verb.starts_with("create") => Trouble::Lost,
         kube::Error::Api(status) if status.code == 403 => {
-            Trouble::Other(format!("{}; grant {verb} for {name}", describe(error)))
+            Trouble::Other(format!("{}; grant {verb} for {name}", why(error)))
         }
-        _ => Trouble::Other(format!("{verb} {name}: {}", describe(error))),
+        _ => Trouble::Other(format!("{verb} {name}: {}", why(error))),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What people and their tools do to the two objects.
 
+use acceptance::client::secret;
 use acceptance::cluster::Cluster;
 use acceptance::process::wait_until;
 use acceptance::webhook::Webhook;
@@ -80,6 +81,45 @@ fn what_is_done_to_secret_and_configuration_by_hand_is_repaired() {
     }
     assert!(!logs.iter().any(|line| line.contains("PRIVATE")));
     replicas.assert_ready();
+}
+
+/// A policy of somebody whose message quotes what it refuses.
+#[test]
+fn a_key_is_not_quoted_by_whoever_refuses_it() {
+    let replicas = Replicas::start("quoted", ["90d", "30d"]);
+    let api = &replicas.api;
+    let policy = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": "quoted"},
+        "spec": {"failurePolicy": "Fail",
+            "matchConstraints": {
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "quoted-own"}},
+                "resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"],
+                                   "resources": ["secrets"]}]},
+            "validations": [{"expression": "false", "reason": "Forbidden",
+                "messageExpression": "'quotes ' + string(object.data[?'next-ca.key'].orValue('nothing'))"}]}});
+    api.apply(&policy);
+    api.apply(
+        &json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": "quoted"}, "spec": {"policyName": "quoted", "validationActions": ["Deny"]}}),
+    );
+    let probe = secret("quoted-own", "probe", &[("next-ca.key", b"-----BEGIN")]);
+    let quotes = wait_until(PATIENCE, || {
+        let reply = api.dry_run(&probe);
+        (reply.status == 403).then_some(reply)
+    });
+    assert!(quotes.expect("the policy is in effect").message().contains("quotes LS0tLS1CRUdJTg"));
+
+    let stored = api.get(&replicas.secret_path()).expect(200);
+    assert_eq!(api.delete(&stored).status, 200);
+    for replica in &replicas.members {
+        let told = replica.wait_for_log("create secrets");
+        assert!(told.contains("the ValidatingAdmissionPolicy quoted refuses it"), "{told}");
+        assert!(!replica.log().iter().any(|line| line.contains("LS0tLS1CRUdJTi")), "the log quotes a key");
+        assert!(!replica.admin("/readyz").1.contains("LS0tLS1CRUdJTi"));
+    }
+    let events = json!(api.list("events.k8s.io/v1", "Event", Some("default"))).to_string();
+    assert!(events.contains("the ValidatingAdmissionPolicy quoted refuses it"), "{events}");
+    assert!(!events.contains("LS0tLS1CRUdJTi"), "an Event quotes a key");
 }
 
 type Chain = Vec<CertificateDer<'static>>;
