@@ -244,6 +244,8 @@ pub(super) struct Mount<'a> {
     pub mount_path: Option<Text<'a>>,
     /// Which part of the volume.
     pub sub_path: Option<Text<'a>>,
+    /// The same, with variables.
+    pub sub_path_expr: Option<Text<'a>>,
     /// Whether it cannot be written.
     pub read_only: Option<bool>,
 }
@@ -272,16 +274,22 @@ pub(super) fn value_of(raw: Option<&RawValue>) -> Value {
     raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or(Value::Null)
 }
 
-/// A path as the API server's validation and the runtime compare it: no `.`, no doubled or trailing slash.
+/// A path as the runtime compares it: no `.`, no `..`, no doubled or trailing slash.
 pub fn clean_path(path: &str) -> Cow<'_, str> {
-    let is_part = |part: &&str| !part.is_empty() && *part != ".";
-    if path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(|part| is_part(&part))) {
+    let is_clean = |part: &str| !matches!(part, "" | "." | "..");
+    if path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(is_clean)) {
         return path.into();
     }
     let mut cleaned = String::with_capacity(path.len());
-    for part in path.split('/').filter(is_part) {
-        cleaned.push('/');
-        cleaned.push_str(part);
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => cleaned.truncate(cleaned.rfind('/').unwrap_or_default()),
+            part => {
+                cleaned.push('/');
+                cleaned.push_str(part);
+            }
+        }
     }
     if cleaned.is_empty() {
         cleaned.push('/');

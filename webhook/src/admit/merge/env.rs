@@ -11,7 +11,8 @@ pub(super) fn env(merge: &mut Merge<'_>) -> Result<(), Denial> {
     let own = merge.target.spark.env.as_deref().unwrap_or_default();
     let role_name = plan.role_variable.as_ref().map(|item| item.key.as_str());
     for item in plan.overlay.spark.env.iter().filter(|item| Some(item.key.as_str()) != role_name) {
-        match own.iter().find(|variable| is_named(variable, &item.key)) {
+        // Of several entries the last one counts in the container.
+        match own.iter().rfind(|variable| is_named(variable, &item.key)) {
             None => {
                 merge.env.push(&mut merge.patch, &item.json);
                 merge.note(Action::Added, "env", item);

@@ -19,6 +19,7 @@ pub(super) struct Own<'a> {
     /// Name of the volume.
     pub(super) volume: &'a str,
     sub_path: &'a str,
+    sub_path_expr: &'a str,
     read_only: bool,
 }
 
@@ -28,6 +29,7 @@ pub(super) fn own<'a>(spark: &'a Container<'a>) -> Vec<Own<'a>> {
         path: clean_path(mount.mount_path.as_deref().unwrap_or_default()),
         volume: mount.name.as_deref().unwrap_or_default(),
         sub_path: mount.sub_path.as_deref().unwrap_or_default(),
+        sub_path_expr: mount.sub_path_expr.as_deref().unwrap_or_default(),
         read_only: mount.read_only.unwrap_or_default(),
     };
     spark.volume_mounts.iter().flatten().map(own).collect()
@@ -77,14 +79,18 @@ pub(super) fn mounts(merge: &mut Merge<'_>) -> Result<(), Denial> {
     let plan = merge.plan;
     let of_files = plan.files.iter().flat_map(|files| &files.mounts);
     for item in plan.overlay.spark.mounts.iter().chain(of_files) {
-        match merge.own_mounts.iter().find(|own| own.path == item.key) {
+        // The API server takes one path in two spellings for two mounts, and the runtime lays one over the other.
+        let mut there = merge.own_mounts.iter().filter(|own| own.path == item.key);
+        match there.next() {
             None => {
                 merge.mounts.push(&mut merge.patch, &item.json);
                 let read_only = is_read_only(item) || has_read_only_source(plan, volume_of(item));
                 merge.added_mounts.push(Added::of(item, read_only));
                 merge.note(Action::Added, "mount", item);
             }
-            Some(own) if is_equal(own, item) => merge.note(Action::Unchanged, "mount", item),
+            Some(own) if is_equal(own, item) && there.all(|own| is_equal(own, item)) => {
+                merge.note(Action::Unchanged, "mount", item);
+            }
             Some(_) => merge.differs("volumeMounts", "mount", item)?,
         }
     }
@@ -94,6 +100,7 @@ pub(super) fn mounts(merge: &mut Merge<'_>) -> Result<(), Denial> {
 fn is_equal(own: &Own<'_>, item: &Item) -> bool {
     own.volume == volume_of(item)
         && own.sub_path == text_of(item, "subPath")
+        && own.sub_path_expr == text_of(item, "subPathExpr")
         && own.read_only == is_read_only(item)
 }
 

@@ -39,6 +39,20 @@ fn a_variable_that_differs_is_kept_or_refused_under_enforce() {
 }
 
 #[test]
+fn of_several_entries_the_one_that_counts_in_the_container_is_compared() {
+    let entries = |values: [&str; 2]| {
+        let mut pod = driver();
+        let env = pod.pointer_mut(ENV).unwrap().as_array_mut().unwrap();
+        env.extend(values.map(|value| json!({ "name": "TEAM", "value": value })));
+        pod
+    };
+    let field = "env: [{name: TEAM, value: a}]";
+    enforced(&catalog(&spark_field(field, "env")), &entries(["a", "b"]), "TEAM");
+    kept(&catalog(&spark_field(field, "")), &entries(["a", "b"]), ENV, "env TEAM");
+    inject(&catalog(&spark_field(field, "env")), &entries(["b", "a"]));
+}
+
+#[test]
 fn references_are_compared_with_their_defaults() {
     let field = "env: [{name: SPARK_DRIVER_BIND_ADDRESS, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]";
     inject(&catalog(&spark_field(field, "env")), &driver());

@@ -44,6 +44,35 @@ fn a_mount_of_the_user_at_the_same_cleaned_path_stays() {
 }
 
 #[test]
+fn one_path_in_two_spellings_is_one_place_and_both_have_to_be_equal() {
+    let own = |spelling: &str, volume: &str| {
+        let pod = with(driver(), &format!("{MOUNTS}/-"), json!({ "name": "v", "mountPath": "/data" }));
+        with(pod, &format!("{MOUNTS}/-"), json!({ "name": volume, "mountPath": spelling }))
+    };
+    let field = "volumeMounts: [{name: v, mountPath: /data}]";
+    for spelling in ["/data/", "//data", "/x/../data", "data/."] {
+        enforced(&catalog(&spark_field(field, "volumeMounts")), &own(spelling, "other"), "mount /data");
+        kept(&catalog(&spark_field(field, "")), &own(spelling, "other"), MOUNTS, "mount /data");
+        inject(&catalog(&spark_field(field, "volumeMounts")), &own(spelling, "v"));
+    }
+}
+
+#[test]
+fn a_part_of_the_volume_that_a_variable_names_is_another_mount() {
+    let own = |mount: Value| with(driver(), &format!("{MOUNTS}/-"), mount);
+    let part = json!({ "name": "v", "mountPath": "/data", "subPathExpr": "$(SPARK_USER)" });
+    let whole = json!({ "name": "v", "mountPath": "/data" });
+    for (ours, equal, other) in [
+        ("{name: v, mountPath: /data}", &whole, &part),
+        ("{name: v, mountPath: /data, subPathExpr: $(SPARK_USER)}", &part, &whole),
+    ] {
+        let catalog = catalog(&spark_field(&format!("volumeMounts: [{ours}]"), "volumeMounts"));
+        inject(&catalog, &own(equal.clone()));
+        enforced(&catalog, &own(other.clone()), "mount /data");
+    }
+}
+
+#[test]
 fn a_container_without_mounts_gets_them() {
     let catalog = catalog("files: [{mountPath: /a, inline: {x: u}}, {mountPath: /b, inline: {x: z}}]");
     for mounts in [json!(null), json!([])] {
