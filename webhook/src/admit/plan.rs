@@ -46,6 +46,18 @@ impl Item {
     }
 }
 
+/// Texts of a topology spread constraint: the API server takes no two that have both in common.
+pub const SPREAD_KEY: &[&str] = &["topologyKey", "whenUnsatisfiable"];
+/// The same of the ports of a container; of those without a name there may be any number.
+pub const PORT_KEY: &[&str] = &["name"];
+
+/// The texts by which an entry of a list is told from others; none where it lacks one.
+pub fn unique_key(entry: &Value, fields: &[&str]) -> Option<String> {
+    let text = |field: &&str| entry.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let texts: Vec<&str> = fields.iter().map(text).collect::<Option<_>>()?;
+    (!texts.is_empty()).then(|| texts.join(" "))
+}
+
 /// Items in the order in which they were first named; a later item of the same key takes the place of an earlier one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Keyed(Vec<Item>);
@@ -126,7 +138,7 @@ pub struct Overlay {
     pub dns_options: Keyed,
     /// Tolerations by value.
     pub tolerations: Keyed,
-    /// Topology spread constraints by value.
+    /// Topology spread constraints by [`SPREAD_KEY`].
     pub topology_spread: Keyed,
     /// Image pull secrets by value.
     pub pull_secrets: Keyed,
@@ -145,7 +157,7 @@ pub struct SparkOverlay {
     pub env: Keyed,
     /// Environment sources by value.
     pub env_from: Keyed,
-    /// Ports by value.
+    /// Ports by [`PORT_KEY`], those without a name by value.
     pub ports: Keyed,
     /// Mounts by cleaned path.
     pub mounts: Keyed,

@@ -10,7 +10,7 @@ use super::decode::{decode, join};
 use super::report::Report;
 use super::syntax;
 use crate::admit::clean_path;
-use crate::admit::plan::{Item, Keyed, Origin, Overlay};
+use crate::admit::plan::{Item, Keyed, Origin, Overlay, SPREAD_KEY, unique_key};
 use crate::api::names::{GROUP, LOCAL_DIR_PREFIX, OBJECT_PREFIX};
 use crate::api::template::Template;
 
@@ -172,7 +172,9 @@ impl Reader<'_> {
                 }
                 "securityContext" => self.overlay.pod_security = self.by_key(value, &at),
                 "tolerations" => self.overlay.tolerations = self.unkeyed(value, &at),
-                "topologySpreadConstraints" => self.overlay.topology_spread = self.unkeyed(value, &at),
+                "topologySpreadConstraints" => {
+                    self.overlay.topology_spread = self.unique(value, &at, SPREAD_KEY);
+                }
                 "volumes" => self.volumes(value, &at),
                 // In every pod template of Spark, and always what Spark itself sets.
                 "restartPolicy" if value == "Never" => {}
@@ -239,6 +241,21 @@ impl Reader<'_> {
         let mut keyed = Keyed::default();
         for (at, element) in elements(value, path) {
             keyed.put(Item::new(canonical(element), element.clone(), &self.origin(&at)));
+        }
+        keyed
+    }
+
+    /// Entries of a list that are told apart by texts of theirs, if they have them, else by all of their content.
+    fn unique(&mut self, value: &Value, path: &str, texts: &[&str]) -> Keyed {
+        let mut keyed = Keyed::default();
+        for (at, element) in elements(value, path) {
+            let unique = unique_key(element, texts);
+            if let Some(key) = unique.as_ref().filter(|key| keyed.get(key).is_some()) {
+                self.report
+                    .at(&at, format!("{key} stands here twice; {} may stand once", texts.join(" with ")));
+            }
+            let key = unique.unwrap_or_else(|| canonical(element));
+            keyed.put(Item::new(key, element.clone(), &self.origin(&at)));
         }
         keyed
     }

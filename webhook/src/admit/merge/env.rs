@@ -1,5 +1,6 @@
 //! Environment of the Spark container: added where absent, order kept. The role variable is authoritative.
 
+use super::lists::{List, append_unequal};
 use super::{Action, Denial, Merge};
 use crate::admit::equal::{Kind, same};
 use crate::admit::plan::Item;
@@ -29,7 +30,7 @@ pub(super) fn env(merge: &mut Merge<'_>) -> Result<(), Denial> {
     }
     let path = merge.target.spark_path.key("envFrom");
     let present = merge.target.spark.env_from;
-    super::lists::append_unequal(merge, path, &plan.overlay.spark.env_from, present, "envFrom");
+    append_unequal(merge, path, &plan.overlay.spark.env_from, present, List("envFrom", &[]));
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-//! Lists without a key: appended unless an equal entry is there.
+//! Lists whose entries are told apart by all of their content: appended unless an equal entry is there, or one that the
+//! API server takes for the same.
 
 use std::cell::LazyCell;
 
@@ -8,9 +9,14 @@ use serde_json::value::RawValue;
 use super::{Action, Merge};
 use crate::admit::equal::{Kind, same};
 use crate::admit::patch::ListEdit;
-use crate::admit::plan::{Item, Keyed};
+use crate::admit::plan::{Item, Keyed, unique_key};
 use crate::admit::pod::{Map, value_of};
 use crate::admit::pointer::Pointer;
+
+/// What messages call an entry, and the texts of it that may stand once: the API server refuses a pod in which two
+/// entries have all of them in common. Most lists may hold anything.
+#[derive(Clone, Copy)]
+pub(super) struct List(pub(super) &'static str, pub(super) &'static [&'static str]);
 
 /// Appends the wanted entries to the list at `path`, of which `present` is the raw text.
 pub(super) fn append_unequal<'a>(
@@ -18,7 +24,7 @@ pub(super) fn append_unequal<'a>(
     path: impl Into<Pointer<'a>>,
     wanted: &'a Keyed,
     present: Option<&RawValue>,
-    field: &'static str,
+    List(field, unique): List,
 ) {
     if wanted.is_empty() {
         return;
@@ -29,18 +35,22 @@ pub(super) fn append_unequal<'a>(
     let known = LazyCell::new(|| value_of(present));
     let mut edit = ListEdit::new(path, is_list);
     for item in wanted {
+        let is_other = |entries: &Vec<_>| entries.iter().all(|entry| differ_in_text(item, entry));
+        let key = unique_key(&item.value, unique);
         // Mostly all of them differ in a text: then none is decoded for a closer look.
-        let is_new = match &entries {
-            Some(entries) if entries.iter().all(|entry| differ_in_text(item, entry)) => true,
-            _ => !elements(&known).iter().any(|known| same(Kind::Plain, &item.value, known)),
-        };
-        let action = if is_new {
-            edit.push(&mut merge.patch, &item.json);
-            Action::Added
+        let (action, key) = if key.is_none() && entries.as_ref().is_some_and(is_other) {
+            (Action::Added, "")
+        } else if elements(&known).iter().any(|known| same(Kind::Plain, &item.value, known)) {
+            (Action::Unchanged, "")
+        } else if key.is_some() && elements(&known).iter().any(|known| unique_key(known, unique) == key) {
+            (Action::Kept, item.key.as_str())
         } else {
-            Action::Unchanged
+            (Action::Added, "")
         };
-        merge.note_value(action, field, "", &item.json, &item.origin);
+        if action == Action::Added {
+            edit.push(&mut merge.patch, &item.json);
+        }
+        merge.note_value(action, field, key, &item.json, &item.origin);
     }
     edit.finish(&mut merge.patch);
 }

@@ -3,10 +3,11 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::lists::{List, append_unequal};
 use super::{Action, Denial, Merge};
 use crate::admit::equal::{Kind, same};
 use crate::admit::patch::MapEdit;
-use crate::admit::plan::{Item, Keyed};
+use crate::admit::plan::{Item, Keyed, PORT_KEY};
 use crate::admit::pod::value_of;
 use crate::admit::pointer::Pointer;
 
@@ -115,7 +116,7 @@ pub(super) fn security_and_resources(merge: &mut Merge<'_>) -> Result<(), Denial
     let lifecycle = Fields { kind: Kind::Plain, enforced_as: "lifecycle", field: "lifecycle" };
     lifecycle.set(merge, spark.key("lifecycle"), &overlay.spark.lifecycle, target.spark.lifecycle)?;
     let ports = merge.target.spark.ports;
-    super::lists::append_unequal(merge, spark.key("ports"), &overlay.spark.ports, ports, "port");
+    append_unequal(merge, spark.key("ports"), &overlay.spark.ports, ports, List("port", PORT_KEY));
     resources(merge)
 }
 

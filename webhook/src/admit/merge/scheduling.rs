@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::lists::append_unequal;
+use super::lists::{List, append_unequal};
 use super::{Action, Denial, Merge, selector};
 use crate::admit::equal::{Kind, same};
-use crate::admit::plan::Item;
+use crate::admit::plan::{Item, SPREAD_KEY};
 use crate::admit::pod::value_of;
 use crate::admit::pointer::Pointer;
 
@@ -17,7 +17,7 @@ pub(super) fn node_selector(merge: &mut Merge<'_>) -> Result<(), Denial> {
 pub(super) fn tolerations(merge: &mut Merge<'_>) -> Result<(), Denial> {
     let plan = merge.plan;
     let present = merge.target.spec.tolerations;
-    append_unequal(merge, "/spec/tolerations", &plan.overlay.tolerations, present, "toleration");
+    append_unequal(merge, "/spec/tolerations", &plan.overlay.tolerations, present, List("toleration", &[]));
     Ok(())
 }
 
@@ -25,7 +25,8 @@ pub(super) fn topology_spread(merge: &mut Merge<'_>) -> Result<(), Denial> {
     let plan = merge.plan;
     let present = merge.target.spec.topology_spread_constraints;
     let path = "/spec/topologySpreadConstraints";
-    append_unequal(merge, path, &plan.overlay.topology_spread, present, "topologySpreadConstraint");
+    let list = List("topologySpreadConstraint", SPREAD_KEY);
+    append_unequal(merge, path, &plan.overlay.topology_spread, present, list);
     Ok(())
 }
 

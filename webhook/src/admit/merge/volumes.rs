@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::lists::{List, append_unequal};
 use super::{Action, Denial, Merge};
 use crate::admit::equal::{Kind, same};
 use crate::admit::plan::{Item, Keyed};
@@ -14,7 +15,7 @@ pub(super) fn volumes(merge: &mut Merge<'_>) -> Result<(), Denial> {
     }
     let pull = merge.target.spec.image_pull_secrets;
     let path = "/spec/imagePullSecrets";
-    super::lists::append_unequal(merge, path, &plan.overlay.pull_secrets, pull, "imagePullSecret");
+    append_unequal(merge, path, &plan.overlay.pull_secrets, pull, List("imagePullSecret", &[]));
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Reader, check_mount_path, elements, fields, name_of};
 use crate::admit::clean_path;
-use crate::admit::plan::{Item, Keyed, SparkOverlay};
+use crate::admit::plan::{Item, Keyed, PORT_KEY, SparkOverlay};
 use crate::api::names::{INIT_CONTAINER, LOCAL_DIRS_VARIABLE, SPARK_CONTAINER};
 use crate::catalog::decode::join;
 use crate::catalog::syntax;
@@ -98,7 +98,7 @@ impl Reader<'_> {
                 "env" => spark.env = self.env(value, &at),
                 "envFrom" => spark.env_from = self.unkeyed(value, &at),
                 "lifecycle" => spark.lifecycle = self.by_key(value, &at),
-                "ports" => spark.ports = self.unkeyed(value, &at),
+                "ports" => spark.ports = self.unique(value, &at, PORT_KEY),
                 "resources" => {
                     for (section, amounts) in fields(value) {
                         let at = join(&at, section);

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::{common, spark_field};
-use crate::support::{catalog, driver, inject, with, yaml};
+use super::{common, kept, spark_field};
+use crate::support::{catalog, driver, inject, with, world, yaml};
 
 /// The field of the profile, and where it lands in the pod.
 const ROWS: [(&str, &str, &str); 6] = [
@@ -61,6 +61,66 @@ fn a_port_with_the_default_protocol_is_equal() {
     let catalog = catalog(&spark_field("ports: [{containerPort: 4040, name: spark-ui}]", ""));
     let pod = inject(&catalog, &driver());
     assert_eq!(pod.pointer("/spec/containers/0/ports").unwrap().as_array().unwrap().len(), 1);
+}
+
+/// The API server refuses two ports of one name in a container, and two constraints of one key and one action.
+#[test]
+fn what_may_stand_once_stays_as_the_pod_has_it() {
+    let port = json!([{ "containerPort": 4041, "name": "spark-ui", "protocol": "TCP" }]);
+    let spread = json!([{ "maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway" }]);
+    for (own, (field, entry, pointer), word) in [
+        (port, ("ports", "{containerPort: 4040, name: spark-ui}", ROWS[4].2), "port spark-ui"),
+        (spread, ROWS[1], "topologySpreadConstraint zone ScheduleAnyway"),
+    ] {
+        let pod = with(driver(), pointer, own);
+        kept(&catalog(&spec(field, entry, pointer)), &pod, pointer, word);
+    }
+}
+
+#[test]
+fn what_differs_in_what_may_stand_once_is_added() {
+    let port = json!([{ "containerPort": 9999, "protocol": "TCP" }, { "containerPort": 9999, "name": "own", "protocol": "TCP" }]);
+    let spread = json!([{ "maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule" }]);
+    for (own, (field, entry, pointer)) in [(port, ROWS[4]), (spread, ROWS[1])] {
+        let pod = with(driver(), pointer, own.clone());
+        let list = inject(&catalog(&spec(field, entry, pointer)), &pod).pointer(pointer).unwrap().clone();
+        assert_eq!(list.as_array().unwrap().len(), own.as_array().unwrap().len() + 1, "{field}");
+    }
+    // Without a name nothing may stand only once.
+    let catalog = catalog(&spec("ports", "{containerPort: 9999}", ROWS[4].2));
+    let pod = with(driver(), ROWS[4].2, json!([{ "containerPort": 9998, "protocol": "TCP" }]));
+    assert_eq!(inject(&catalog, &pod).pointer(ROWS[4].2).unwrap().as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_later_layer_replaces_what_may_stand_once() {
+    let catalog = catalog(
+        "{common: {template: {spec: {topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway}],
+                   containers: [{name: spark, ports: [{name: metrics, containerPort: 9000}]}]}}},
+          driver: {template: {spec: {topologySpreadConstraints: [{maxSkew: 3, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway}],
+                   containers: [{name: spark, ports: [{name: metrics, containerPort: 9001}]}]}}}}",
+    );
+    let pod = inject(&catalog, &driver());
+    let expected = json!([{ "maxSkew": 3, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway" }]);
+    assert_eq!(pod["spec"]["topologySpreadConstraints"], expected);
+    assert_eq!(
+        pod.pointer("/spec/containers/0/ports/1"),
+        Some(&json!({ "name": "metrics", "containerPort": 9001 }))
+    );
+    assert_eq!(pod.pointer("/spec/containers/0/ports/2"), None);
+}
+
+#[test]
+fn what_may_stand_once_stands_once_in_a_template() {
+    let port = "ports: [{containerPort: 1, name: a}, {containerPort: 2, name: a}]";
+    let spread = "topologySpreadConstraints: [{maxSkew: 1, topologyKey: a, whenUnsatisfiable: DoNotSchedule}, {maxSkew: 2, topologyKey: a, whenUnsatisfiable: DoNotSchedule}]";
+    for (spec, path) in [
+        (spark_field(port, ""), "spec.containers[0].ports[1]"),
+        (common(spread, ""), "spec.topologySpreadConstraints[1]"),
+    ] {
+        let problem = world().spec(&spec).problem();
+        assert!(problem.contains(path) && problem.contains("twice"), "{problem}");
+    }
 }
 
 #[test]
