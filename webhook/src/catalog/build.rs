@@ -41,6 +41,7 @@ impl Builder<'_> {
             overlay.pull_secrets.put(pull.clone());
         }
         self.check_paths(role, &overlay, report);
+        check_names(&overlay, report);
         let files = self.files(role, &overlay, report);
         Plan {
             profile: self.name.to_owned(),
@@ -168,6 +169,17 @@ impl Builder<'_> {
             });
         }
         format!("\"env\":{}}}", Value::Array(env))
+    }
+}
+
+/// Names of containers and init containers are one set: with one in both, every pod would be refused.
+fn check_names(overlay: &Overlay, report: &mut Report) {
+    for sidecar in &overlay.sidecars {
+        if let Some(init) = overlay.init_containers.get(&sidecar.key) {
+            let message =
+                format!("{:?} is the name of the init container of {}, too", sidecar.key, init.origin);
+            report.of(&sidecar.origin, message);
+        }
     }
 }
 

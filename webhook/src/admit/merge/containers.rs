@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::{Action, Denial, Merge};
 use crate::admit::equal::{Kind, differing_fields, same};
 use crate::admit::patch::ListEdit;
-use crate::admit::plan::{FilesPlan, Keyed};
+use crate::admit::plan::{FilesPlan, Item, Keyed};
 use crate::admit::pod::Named;
 use crate::admit::pointer::Pointer;
 use crate::admit::reinvoked::is_same_repository;
@@ -50,6 +50,9 @@ fn init_containers(merge: &mut Merge<'_>) -> Result<(), Denial> {
     for item in &plan.overlay.init_containers {
         match position(known, &item.key) {
             None => {
+                let others = merge.target.spec.containers.as_deref().unwrap_or_default();
+                let is_taken = others.iter().any(|other| other.name.as_deref() == Some(&*item.key));
+                refuse_if(is_taken, merge, item, "a container")?;
                 begin_insertion(merge, &mut inserted);
                 merge.patch.add(INIT_CONTAINERS.index(next), &item.json);
                 merge.note(Action::Added, "init container", item);
@@ -141,6 +144,20 @@ fn require_same(
     ))
 }
 
+/// A name may stand once among containers and init containers together: the API server would refuse the pod.
+fn refuse_if(is_taken: bool, merge: &Merge<'_>, item: &Item, what: &str) -> Result<(), Denial> {
+    if !is_taken {
+        return Ok(());
+    }
+    Err(Denial::policy(
+        "container_conflict",
+        format!(
+            "the pod has {what} named {}, which is the name of one that profile {} adds ({}); rename the pod's",
+            item.key, merge.plan.profile, item.origin
+        ),
+    ))
+}
+
 /// Our name belongs to the init container alone: a duplicate would be refused later, without a hint at us.
 fn refuse_impostor(merge: &Merge<'_>) -> Result<(), Denial> {
     let containers = merge.target.spec.containers.as_deref().unwrap_or_default();
@@ -218,6 +235,8 @@ fn sidecars(merge: &mut Merge<'_>) -> Result<(), Denial> {
         let index = known.iter().position(|container| container.name.as_deref() == Some(item.key.as_str()));
         match index {
             None => {
+                let others = merge.target.spec.init_containers.as_deref().unwrap_or_default();
+                refuse_if(position(others, &item.key).is_some(), merge, item, "an init container")?;
                 edit.push(&mut merge.patch, &item.json);
                 merge.note(Action::Added, "sidecar", item);
             }
