@@ -53,9 +53,10 @@ fn comparable(kind: Kind, ours: &Value, theirs: &Value) -> (Value, Value) {
     let mut ours = ours.clone();
     let mut theirs = theirs.clone();
     match kind {
-        Kind::Container => forget_additions(&ours, &mut theirs),
+        Kind::Container => forget_additions(&mut ours, &mut theirs),
         Kind::Plain => forget_host_port(&ours, &mut theirs),
-        Kind::Amount | Kind::Volume => {}
+        Kind::Volume => forget_pull_policy(ours.get_mut("image"), theirs.get_mut("image"), "pullPolicy"),
+        Kind::Amount => {}
     }
     for value in [&mut ours, &mut theirs] {
         normalise(kind, value);
@@ -95,7 +96,8 @@ fn forget_host_port(ours: &Value, theirs: &mut Value) {
 /// Removes what LimitRanger, the ServiceAccount plugin and environment-injecting webhooks add to every container.
 ///
 /// An additional variable cannot change what our init container does: it reads only the names in its manifest.
-fn forget_additions(ours: &Value, theirs: &mut Value) {
+fn forget_additions(ours: &mut Value, theirs: &mut Value) {
+    forget_pull_policy(Some(ours), Some(theirs), "imagePullPolicy");
     for section in ["requests", "limits"] {
         let known = ours.pointer(&format!("/resources/{section}")).and_then(Value::as_object);
         if let Some(map) = theirs.pointer_mut(&format!("/resources/{section}")).and_then(Value::as_object_mut)
@@ -118,9 +120,20 @@ fn forget_additions(ours: &Value, theirs: &mut Value) {
     for (ours, theirs) in entries(ours, "ports").zip(elements_mut(theirs, "ports")) {
         forget_host_port(ours, theirs);
     }
-    // AlwaysPullImages decides for every container.
+    // Where we do not say how an image is pulled, anybody may.
     if let (None, Some(map)) = (ours.get("imagePullPolicy"), theirs.as_object_mut()) {
         map.remove("imagePullPolicy");
+    }
+}
+
+/// The plugin `AlwaysPullImages` decides for every image, whatever was asked for.
+fn forget_pull_policy(ours: Option<&mut Value>, theirs: Option<&mut Value>, field: &str) {
+    let (ours, theirs) = (ours.and_then(Value::as_object_mut), theirs.and_then(Value::as_object_mut));
+    if let (Some(ours), Some(theirs)) = (ours, theirs)
+        && theirs.get(field).is_some_and(|policy| policy == "Always")
+    {
+        ours.remove(field);
+        theirs.remove(field);
     }
 }
 
@@ -251,6 +264,18 @@ mod tests {
             "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File",
             "volumeMounts": [{"name": "kube-api-access-x", "mountPath": TOKEN_PATH, "readOnly": true}]});
         assert!(same(Kind::Container, &ours, &theirs));
+    }
+
+    #[test]
+    fn a_plugin_that_pulls_every_image_always_makes_nothing_different() {
+        let container = |policy: &str| json!({"name": "a", "image": "i:1", "imagePullPolicy": policy});
+        assert!(same(Kind::Container, &container("IfNotPresent"), &container("Always")));
+        assert!(!same(Kind::Container, &container("Always"), &container("Never")));
+        let volume =
+            |policy: Value| json!({"name": "v", "image": {"reference": "r/a:1", "pullPolicy": policy}});
+        assert!(same(Kind::Volume, &volume(Value::Null), &volume("Always".into())));
+        assert!(same(Kind::Volume, &volume("Never".into()), &volume("Always".into())));
+        assert!(!same(Kind::Volume, &volume("Always".into()), &volume("Never".into())));
     }
 
     #[test]
