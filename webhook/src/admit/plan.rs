@@ -46,6 +46,11 @@ impl Item {
     }
 }
 
+/// Limits of the pod API on `dnsConfig`.
+pub const MAX_NAMESERVERS: usize = 3;
+/// As [`MAX_NAMESERVERS`].
+pub const MAX_SEARCHES: usize = 32;
+
 /// Texts of a topology spread constraint: the API server takes no two that have both in common.
 pub const SPREAD_KEY: &[&str] = &["topologyKey", "whenUnsatisfiable"];
 /// The same of the ports of a container; of those without a name there may be any number.

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use init_sync::{DEFAULT_DIRECTORY, Entry, MANIFEST_VARIABLE, Manifest};
+use init_sync::{DEFAULT_DIRECTORY, Entry, MANIFEST_VARIABLE, MAX_VARIABLE_BYTES, Manifest};
 use serde_json::{Value, json};
 
-use super::Settings;
 use super::compose::Composed;
 use super::payload::{EncodedMount, Payload, distinct_variables};
 use super::report::Report;
+use super::{ProblemKind, Settings};
 use crate::admit::is_below;
 use crate::admit::patch::Fragment;
-use crate::admit::plan::{FilesPlan, Item, Overlay, Plan};
+use crate::admit::plan::{FilesPlan, Item, MAX_NAMESERVERS, MAX_SEARCHES, Overlay, Plan};
 use crate::api::names::{FILES_VOLUME, INIT_CONTAINER, NO_TOKEN_VOLUME, TOKEN_PATH};
 use crate::api::{Delivery, Role};
 
@@ -42,6 +42,7 @@ impl Builder<'_> {
         }
         self.check_paths(role, &overlay, report);
         check_names(&overlay, report);
+        check_dns(&overlay, report);
         let files = self.files(role, &overlay, report);
         Plan {
             profile: self.name.to_owned(),
@@ -105,12 +106,8 @@ impl Builder<'_> {
         layout.check_inside_overlay(overlay, report);
         let points = layout.mount_points(report);
         let manifest = manifest(&mounts, points.values().cloned()).to_string();
-        // What init-sync would refuse in every pod is refused here, once, and where its owner sees it.
-        if let (true, Err(error)) = (report.is_clean(), manifest.parse::<Manifest>()) {
-            report.at(
-                "spec.files",
-                format!("the init container of {}s could not read its manifest: {error}", role.as_str()),
-            );
+        if report.is_clean() {
+            check_manifest(&manifest, role, report);
         }
         let item = |key: &str, value: Value| Item::new(key, value, &origin);
         let secret = mounts.iter().any(|mount| mount.secret);
@@ -180,6 +177,39 @@ fn check_names(overlay: &Overlay, report: &mut Report) {
                 format!("{:?} is the name of the init container of {}, too", sidecar.key, init.origin);
             report.of(&sidecar.origin, message);
         }
+    }
+}
+
+/// Lists of all layers together; of one that is too long, some would be left out in every pod.
+fn check_dns(overlay: &Overlay, report: &mut Report) {
+    for (what, list, most) in [
+        ("nameservers", &overlay.nameservers, MAX_NAMESERVERS),
+        ("search domains", &overlay.searches, MAX_SEARCHES),
+    ] {
+        if let Some(excess) = list.as_slice().get(most) {
+            let message = format!(
+                "{} {what} together with what it is put over, at most {most} are possible",
+                list.len()
+            );
+            report.of(&excess.origin, message);
+        }
+    }
+}
+
+/// What init-sync or the kernel would refuse in every pod is refused here, once, and where its owner sees it.
+fn check_manifest(manifest: &str, role: Role, report: &mut Report) {
+    let role = role.as_str();
+    if let Err(error) = manifest.parse::<Manifest>() {
+        report
+            .at("spec.files", format!("the init container of {role}s could not read its manifest: {error}"));
+    }
+    let bytes = MANIFEST_VARIABLE.len() + "=".len() + manifest.len() + "\0".len();
+    if bytes > MAX_VARIABLE_BYTES {
+        let message = format!(
+            "the list of the files of {role}s has {bytes} bytes, and with more than {MAX_VARIABLE_BYTES} no init \
+             container could start; leave files out with items, or shorten their names and paths"
+        );
+        report.kind(ProblemKind::TooLarge, "spec.files", message);
     }
 }
 

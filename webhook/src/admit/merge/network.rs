@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Action, Denial, Merge};
 use crate::admit::patch::{Json, ListEdit};
-use crate::admit::plan::hostnames;
+use crate::admit::plan::{MAX_NAMESERVERS, MAX_SEARCHES, hostnames};
 use crate::admit::pod::value_of;
 use crate::admit::pointer::Pointer;
 
@@ -42,10 +42,6 @@ pub(super) fn host_aliases(merge: &mut Merge<'_>) -> Result<(), Denial> {
     Ok(())
 }
 
-/// Limits of the pod API on `dnsConfig`.
-const MAX_NAMESERVERS: usize = 3;
-const MAX_SEARCHES: usize = 32;
-
 pub(super) fn dns_config(merge: &mut Merge<'_>) -> Result<(), Denial> {
     let overlay = &merge.plan.overlay;
     if overlay.nameservers.is_empty() && overlay.searches.is_empty() && overlay.dns_options.is_empty() {
@@ -72,8 +68,8 @@ pub(super) fn dns_config(merge: &mut Merge<'_>) -> Result<(), Denial> {
                 merge.note(Action::Added, field, item);
                 count += 1;
             } else {
-                // The API server would refuse the pod.
-                merge.note(Action::Kept, field, item);
+                // The API server would refuse the pod: what fills the list stays.
+                merge.note_value(Action::Kept, list, "", &item.json, &item.origin);
             }
         }
         edit.finish(&mut merge.patch);

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{added, common, kept};
-use crate::support::{catalog, driver, inject, inject_with_warnings, with};
+use crate::support::{catalog, driver, inject, inject_with_warnings, with, world};
 
 #[test]
 fn host_aliases_unite_by_ip_without_double_names() {
@@ -79,6 +79,19 @@ fn no_more_servers_are_added_than_the_api_accepts() {
         inject_with_warnings(&catalog(&common(DNS, "")), &with(driver(), "/spec/dnsConfig", own.clone()));
     assert_eq!(pod["spec"]["dnsConfig"]["nameservers"], own["nameservers"]);
     assert_eq!(warnings.len(), 1, "{warnings:?}");
+    // Not "the pod's own nameserver 10.9.9.9": that one is the profile's.
+    assert!(warnings[0].contains("kept the pod's own nameservers; team-a: "), "{warnings:?}");
+}
+
+#[test]
+fn more_servers_than_the_api_accepts_are_a_mistake_of_the_profile() {
+    let dns = |servers: &str| format!("{{template: {{spec: {{dnsConfig: {{nameservers: [{servers}]}}}}}}}}");
+    let spec = |driver: &str| format!("{{common: {}, driver: {}}}", dns("10.0.0.1, 10.0.0.2"), dns(driver));
+    inject(&world().spec(&spec("10.0.0.3, 10.0.0.1")).catalog(), &driver());
+    let problem = world().spec(&spec("10.0.0.3, 10.0.0.4")).problem();
+    for part in ["spec.driver.template.spec.dnsConfig.nameservers[1]", "4 nameservers", "at most 3"] {
+        assert!(problem.contains(part), "{part} in {problem}");
+    }
 }
 
 #[test]
