@@ -22,7 +22,7 @@ pub(crate) fn billionths(text: &str) -> Option<i128> {
     let (digits, decimals) = number.split_once('.').unwrap_or((number, ""));
     let mantissa: i128 = format!("{digits}{decimals}").parse().ok()?;
     let (tens, kibis) = scale(suffix)?;
-    let tens = tens + 9 - i32::try_from(decimals.len()).ok()?;
+    let tens = tens.checked_add(9)?.checked_sub(i32::try_from(decimals.len()).ok()?)?;
     let amount = mantissa.checked_mul(1024_i128.checked_pow(kibis)?)?;
     let factor = 10_i128.checked_pow(tens.unsigned_abs())?;
     if tens >= 0 { amount.checked_mul(factor) } else { Some(amount / factor) }
@@ -80,9 +80,19 @@ mod tests {
 
     #[test]
     fn what_is_no_quantity_stays_as_it_is() {
-        for text in
-            ["", "a", "1x", "1.2.3", "--1", "1e", "1e99", "9999999999999999999999999999999999999999", "."]
-        {
+        for text in [
+            "",
+            "a",
+            "1x",
+            "1.2.3",
+            "--1",
+            "1e",
+            "1e99",
+            "1e2147483647",
+            "1.0000000000e-2147483648",
+            "9999999999999999999999999999999999999999",
+            ".",
+        ] {
             assert_eq!(billionths(text), None, "{text}");
         }
     }
