@@ -10,6 +10,7 @@ use crate::admit::patch::MapEdit;
 use crate::admit::plan::{Item, Keyed, PORT_KEY};
 use crate::admit::pod::value_of;
 use crate::admit::pointer::Pointer;
+use crate::admit::quantity;
 
 /// What a pod says about a field, in the eyes of a merge rule.
 enum Own {
@@ -139,14 +140,14 @@ impl Fields {
             return Ok(());
         }
         let known = value_of(present);
-        self.set_in(merge, MapEdit::new(path, known.is_object()), wanted, &known)
+        self.set_in(merge, MapEdit::new(path, known.is_object()), wanted.iter(), &known)
     }
 
     fn set_in<'a>(
         &self,
         merge: &mut Merge<'a>,
         mut edit: MapEdit<'_>,
-        wanted: &'a Keyed,
+        wanted: impl Iterator<Item = &'a Item>,
         known: &Value,
     ) -> Result<(), Denial> {
         for item in wanted {
@@ -177,11 +178,40 @@ fn resources(merge: &mut Merge<'_>) -> Result<(), Denial> {
     if !known.is_object() {
         merge.patch.add(path, "{}");
     }
-    for (section, wanted) in [("requests", &overlay.requests), ("limits", &overlay.limits)] {
-        let known = known.get(section).unwrap_or(&Value::Null);
-        let fields = Fields { kind: Kind::Amount, enforced_as: "resources", field: section };
-        let edit = MapEdit::new(path.key(section), known.is_object());
-        fields.set_in(merge, edit, wanted, known)?;
+    let section = |name| known.get(name).unwrap_or(&Value::Null);
+    let (requests, limits) = (section("requests"), section("limits"));
+    let edit = |name, known: &Value| MapEdit::new(path.key(name), known.is_object());
+    let fields = |field| Fields { kind: Kind::Amount, enforced_as: "resources", field };
+    fields("requests").set_in(merge, edit("requests", requests), overlay.requests.iter(), requests)?;
+    let is_too_low =
+        |limit: &&Item| limits.get(&limit.key).is_none_or(Value::is_null) && is_above(requests, limit);
+    let possible = overlay.limits.iter().filter(|limit| !is_too_low(limit));
+    fields("limits").set_in(merge, edit("limits", limits), possible, limits)?;
+    for limit in overlay.limits.iter().filter(is_too_low) {
+        if merge.plan.enforced.contains("resources") {
+            return Err(too_much(merge, requests, limit));
+        }
+        merge.note(Action::Kept, "requests", limit);
     }
     Ok(())
+}
+
+/// Whether a pod requests more than this limit of a profile: with it the API server would refuse the pod.
+fn is_above(requests: &Value, limit: &Item) -> bool {
+    let amount = |value: Option<&Value>| quantity::billionths(value?.as_str()?);
+    amount(requests.get(&limit.key)).zip(amount(Some(&limit.value))).is_some_and(|(own, limit)| own > limit)
+}
+
+fn too_much(merge: &Merge<'_>, requests: &Value, limit: &Item) -> Denial {
+    Denial::policy(
+        "enforced",
+        format!(
+            "the pod requests {} of {}, more than the limit of {} that profile {} enforces ({}); request less",
+            requests.get(&limit.key).and_then(Value::as_str).unwrap_or_default(),
+            limit.key,
+            limit.text(),
+            merge.plan.profile,
+            limit.origin
+        ),
+    )
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{added, common, enforced, kept, spark_field};
-use crate::support::{catalog, driver, inject, with, world};
+use crate::support::{catalog, denied, driver, inject, inject_with_warnings, with, world};
 
 /// Field, value of the profile, what the API server fills in, another choice of a user.
 fn rows() -> Vec<(&'static str, Value, Option<Value>, Value)> {
@@ -121,6 +121,26 @@ fn resources_and_lifecycle_are_set_field_by_field() {
     let field = "resources: {requests: {cpu: 2}}";
     kept(&catalog(&spark_field(field, "")), &driver(), "/spec/containers/0/resources", "requests cpu");
     enforced(&catalog(&spark_field(field, "resources")), &driver(), "requests cpu");
+}
+
+/// Spark always sets a request; the API server refuses a limit below it.
+#[test]
+fn a_limit_below_what_the_pod_requests_is_left_out_or_refused_under_enforce() {
+    let field = "resources: {limits: {cpu: 500m, example.com/gpu: 1}}";
+    let (pod, warnings) = inject_with_warnings(&catalog(&spark_field(field, "")), &driver());
+    let limits = json!({ "memory": "1408Mi", "example.com/gpu": "1" });
+    assert_eq!(pod["spec"]["containers"][0]["resources"]["limits"], limits);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("kept the pod's own requests cpu"), "{warnings:?}");
+    let (code, message) = denied(&catalog(&spark_field(field, "resources")), &driver());
+    assert_eq!(code, 403, "{message}");
+    assert_eq!(
+        message,
+        "the pod requests 1 of cpu, more than the limit of 500m that profile team-a enforces \
+         (team-a: spec.common.template.spec.containers[0].resources.limits.cpu); request less"
+    );
+    // As much is as far as it goes.
+    inject(&catalog(&spark_field("resources: {limits: {cpu: 1000m}}", "resources")), &driver());
 }
 
 #[test]
