@@ -108,7 +108,8 @@ fn in_tree_node_selector_default_priority_class_and_pull_policy_go_together_with
         ..ClusterOptions::default()
     };
     let cluster = Cluster::start_with(&options);
-    let priority = |name: &str| json!({"common": {"template": {"spec": {"priorityClassName": name}}}});
+    let sidecar = json!({"name": "logs", "image": "busybox:1.37", "imagePullPolicy": "IfNotPresent"});
+    let template = json!({"template": {"spec": {"priorityClassName": "batch", "containers": [sidecar]}}});
     let world = World::start_on(
         &cluster,
         Plan {
@@ -120,7 +121,7 @@ fn in_tree_node_selector_default_priority_class_and_pull_policy_go_together_with
                 Namespace::new("against").opted_in().node_selector("pool=a"),
             ],
             documents: vec![
-                profile("agreed", &json!({"files": one_file(), "common": priority("batch")["common"]})),
+                profile("agreed", &json!({"files": one_file(), "common": template})),
                 profile("by-default", &json!({"nodeSelector": {"default": {"pool": "b"}}})),
                 profile(
                     "against",
@@ -146,7 +147,9 @@ fn in_tree_node_selector_default_priority_class_and_pull_policy_go_together_with
             (&json!("batch"), &json!(50))
         );
         assert_eq!(names(&stored["spec"]["initContainers"]), [INIT_CONTAINER]);
-        assert_eq!(container(&stored, INIT_CONTAINER)["imagePullPolicy"], "Always");
+        for name in [INIT_CONTAINER, "logs"] {
+            assert_eq!(container(&stored, name)["imagePullPolicy"], "Always", "{name}");
+        }
     }
     let mut chosen = driver("agreed", "chosen");
     chosen["spec"]["priorityClassName"] = "system-cluster-critical".into();
