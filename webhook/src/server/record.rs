@@ -62,31 +62,43 @@ pub(super) fn emit(metrics: &Metrics, log: Option<&AdmissionLog>, record: &Recor
     let mut timestamp = String::with_capacity(32);
     // A `String` takes everything.
     let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
-    let line = Line {
-        timestamp: &timestamp,
-        level: "INFO",
-        message: if record.outcome == Outcome::Denied { &record.message } else { "" },
-        uid: &record.uid,
-        namespace: &record.namespace,
-        name: &record.name,
-        operation: &record.operation,
-        dry_run: record.dry_run,
-        role: record.role.map(crate::api::Role::as_str),
-        profile: &record.profile,
-        revision: &record.revision,
-        variant: &record.variant,
-        outcome: record.outcome.as_str(),
-        reason: record.reason,
-        duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-        target: "admission",
-    };
+    let line = Line::of(record, &timestamp, took);
     log.add(&match format {
         LogFormat::Json => line.json(),
         LogFormat::Text => line.text(),
     });
 }
 
-impl Line<'_> {
+/// The longest name that Kubernetes knows. A caller may send any, and the log keeps a megabyte for everybody.
+const NAME_LIMIT: usize = 253;
+
+fn short(text: &str) -> &str {
+    // Back to the end of a character.
+    (0..=text.len().min(NAME_LIMIT)).rev().find_map(|end| text.get(..end)).unwrap_or_default()
+}
+
+impl<'r> Line<'r> {
+    fn of(record: &'r Record, timestamp: &'r str, took: Duration) -> Self {
+        Self {
+            timestamp,
+            level: "INFO",
+            message: if record.outcome == Outcome::Denied { &record.message } else { "" },
+            uid: short(&record.uid),
+            namespace: short(&record.namespace),
+            name: short(&record.name),
+            operation: short(&record.operation),
+            dry_run: record.dry_run,
+            role: record.role.map(crate::api::Role::as_str),
+            profile: &record.profile,
+            revision: &record.revision,
+            variant: &record.variant,
+            outcome: record.outcome.as_str(),
+            reason: record.reason,
+            duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            target: "admission",
+        }
+    }
+
     fn json(&self) -> Vec<u8> {
         let mut line = Vec::with_capacity(512);
         // Strings and numbers into memory: nothing in it can fail.
@@ -157,5 +169,16 @@ mod tests {
             "2026-01-01T00:00:00Z  INFO admission:  uid=\"u\" namespace=\"team-a\" name=\"a\\nb\" operation=\"CREATE\" \
              profile=\"p\" outcome=\"injected\" reason=\"injected\" dry_run=false duration_us=7\n"
         );
+    }
+
+    #[test]
+    fn what_a_caller_sent_is_not_logged_at_any_length() {
+        let mut record = crate::admit::Answer::malformed("").record;
+        for text in [&mut record.uid, &mut record.namespace, &mut record.name, &mut record.operation] {
+            *text = "ä\n".repeat(1_000_000);
+        }
+        let line = Line::of(&record, "", Duration::ZERO);
+        assert!(line.json().len() < 4_096 && line.text().len() < 4_096);
+        assert_eq!(line.name.len(), 252, "whole characters");
     }
 }
