@@ -244,9 +244,13 @@ impl Agenda {
         self.places.values().filter(is_open).count()
     }
 
+    /// Whoever waits already keeps its turn.
     fn queue(&mut self, place: &Place, lane: Lane, due: Instant) {
         let Some(state) = self.places.get_mut(place) else { return };
-        if let Some((lane, due)) = state.queued.replace((lane, due)) {
+        let before = state.queued;
+        let (lane, due) = before.map_or((lane, due), |(old, since)| (lane.min(old), due.min(since)));
+        state.queued = Some((lane, due));
+        if let Some((lane, due)) = before {
             self.lane(lane).remove(&(due, place.clone()));
         }
         self.lane(lane).insert((due, place.clone()));

@@ -56,6 +56,23 @@ fn what_is_new_goes_before_what_changed_and_that_before_the_rest() {
     assert_eq!(order, ["new", "changed", "known"]);
 }
 
+/// A source that changes while many wait: nobody goes back to the end, and a namespace that has nothing yet stays first.
+#[test]
+fn another_revision_costs_nobody_its_turn() {
+    let mut agenda = Agenda::new(INTERVAL);
+    let now = Instant::now();
+    agenda.set(&place("late"), present("1"), Novelty::Secrets, now);
+    agenda.set(&place("new"), present("1"), Novelty::Place, now);
+    let later = now + Duration::from_secs(1);
+    agenda.set(&place("first"), present("2"), Novelty::Secrets, later);
+    for waiting in ["late", "new"] {
+        // By now it is in the ledger.
+        agenda.set(&place(waiting), present("2"), Novelty::Secrets, later);
+    }
+    let order: Vec<String> = std::iter::from_fn(|| next(&mut agenda, later)).collect();
+    assert_eq!(order, ["new", "late", "first"]);
+}
+
 #[test]
 fn a_place_is_asked_again_after_the_interval_and_not_before() {
     let mut agenda = Agenda::new(INTERVAL);
