@@ -340,8 +340,6 @@ fn what_is_secret_leaves_no_trace_and_nothing_is_asked_that_is_not_needed() {
         "patch events",
         "patch mutatingwebhookconfigurations",
         "patch own configmaps",
-        "patch own leases",
-        "patch own secrets",
         "patch sparkprofiles",
         "update own leases",
         "update own secrets",

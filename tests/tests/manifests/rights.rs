@@ -30,7 +30,7 @@ pub(crate) fn rules(role: &Value) -> Vec<String> {
 fn the_roles_hold_no_more_than_is_needed() {
     let rules = |kind: &str, name: &str| rules(object(base(), kind, name));
     let cluster_wide = [
-        "/namespaces: get,list,watch",
+        "/namespaces: list,watch",
         "spark-injector.io/sparkprofiles: get,list,watch",
         "spark-injector.io/sparkprofiles/status: patch",
         "/secrets: create,delete",
@@ -39,11 +39,11 @@ fn the_roles_hold_no_more_than_is_needed() {
     assert_eq!(rules("ClusterRole", OWN), cluster_wide);
     let own = [
         "/configmaps,secrets: get,list,watch",
-        "/secrets spark-injector-tls: update,patch",
+        "/secrets spark-injector-tls: update",
         "/configmaps: create",
         "/configmaps spark-injector-ledger: patch",
         "coordination.k8s.io/leases: create",
-        "coordination.k8s.io/leases spark-injector: get,update,patch",
+        "coordination.k8s.io/leases spark-injector: get,update",
     ];
     assert_eq!(rules("Role", OWN), own);
     assert_eq!(rules("Role", "spark-injector-events"), ["events.k8s.io/events: create,patch"]);
@@ -156,7 +156,6 @@ fn it_reads_what_it_serves_and_writes_what_is_its_own() {
     let (api, us) = (cluster().admin(), injector());
     for path in [
         "/api/v1/namespaces",
-        "/api/v1/namespaces/default",
         "/apis/spark-injector.io/v1alpha1/sparkprofiles",
         "/api/v1/namespaces/spark-injector/configmaps",
         "/api/v1/namespaces/spark-injector/secrets",
@@ -190,8 +189,8 @@ fn it_reads_what_it_serves_and_writes_what_is_its_own() {
 
     let tls = secret(OWN, "spark-injector-tls", &[("ca.crt", b"x")]);
     us.create(&tls).expect(201);
-    us.patch(&acceptance::client::object_path(&tls), MERGE_PATCH, &json!({"data": {"ca.crt": CANARY}}))
-        .expect(200);
+    let renewed = secret(OWN, "spark-injector-tls", &[("ca.crt", b"y")]);
+    send(&us, "PUT", &acceptance::client::object_path(&tls), &renewed).expect(200);
     let source = config_map(OWN, "a-source", &[("k", "v")]);
     api.create(&source).expect(201);
     assert_eq!(us.delete(&source).status, 403);
@@ -200,9 +199,9 @@ fn it_reads_what_it_serves_and_writes_what_is_its_own() {
         json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
                "metadata": {"name": name, "namespace": OWN}, "spec": {"holderIdentity": "a"}})
     };
-    us.create(&lease(OWN)).expect(201);
-    let renewed = json!({"spec": {"holderIdentity": "b"}});
-    us.patch(&acceptance::client::object_path(&lease(OWN)), MERGE_PATCH, &renewed).expect(200);
+    let mut renewed = us.create(&lease(OWN)).expect(201);
+    renewed["spec"]["holderIdentity"] = "b".into();
+    send(&us, "PUT", &acceptance::client::object_path(&lease(OWN)), &renewed).expect(200);
     api.create(&lease("another")).expect(201);
     assert_eq!(us.read(&lease("another")).status, 403);
 

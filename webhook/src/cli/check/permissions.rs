@@ -108,8 +108,10 @@ pub(super) async fn injectors(api: &Api, own: &str, account: &str, configuration
     const CHECK: &str = "injector_permissions";
     let user = format!("system:serviceaccount:{own}:{account}");
     let mut needed = Vec::new();
-    for verb in ["get", "list", "watch"] {
+    for verb in ["list", "watch"] {
         needed.push(right(verb, "", "namespaces", "", ""));
+    }
+    for verb in ["get", "list", "watch"] {
         needed.push(right(verb, GROUP, "sparkprofiles", "", ""));
         needed.push(right(verb, "", "configmaps", own, ""));
         needed.push(right(verb, "", "secrets", own, ""));
