@@ -77,6 +77,10 @@ fn probes_ask_the_admin_port_and_liveness_asks_for_nothing_but_life() {
     };
     assert_eq!(argument("--listen="), named("review").as_u64());
     assert_eq!(argument("--admin="), named("admin").as_u64());
+    // Of both families: a pod of a cluster for IPv6 alone has no other address.
+    for flag in ["--listen=[::]:", "--admin=[::]:"] {
+        assert!(argument(flag).is_some(), "{flag}");
+    }
     assert_eq!(object(base(), "Service", OWN)["spec"]["ports"][0]["targetPort"], "review");
     for (probe, path) in
         [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")]

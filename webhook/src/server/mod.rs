@@ -18,7 +18,7 @@ mod review;
 mod tls;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -187,7 +187,7 @@ const BACKLOG: i32 = 4096;
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let open = || {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        let (socket, address) = socket(address)?;
         // As the standard library does: a restart must not wait for the last connections of the one before.
         socket.set_reuse_address(true)?;
         // Every connection inherits it.
@@ -201,4 +201,39 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     open().map_err(|error: io::Error| {
         io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
     })
+}
+
+/// A socket for this address. `[::]` stands for every address of both families, whatever the kernel's default is, and
+/// where there is no IPv6 at all for those of the other one.
+fn socket(address: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
+    let new = |address| Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP));
+    let is_any = address.ip() == Ipv6Addr::UNSPECIFIED;
+    match new(address) {
+        Ok(socket) if is_any => socket.set_only_v6(false).map(|()| (socket, address)),
+        Err(_) if is_any => {
+            let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+            Ok((new(address)?, address))
+        }
+        created => Ok((created?, address)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[test]
+    fn one_address_stands_for_both_families() {
+        let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
+        let bound = Bound::open(any, any).unwrap();
+        for port in [bound.addresses().unwrap().review.port(), bound.addresses().unwrap().admin.port()] {
+            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+            // Not every machine has the other family.
+            if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
+                TcpStream::connect((Ipv6Addr::LOCALHOST, port)).unwrap();
+            }
+        }
+    }
 }
