@@ -304,7 +304,7 @@ fn fields(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
 }
 
 /// Elements of a list with their paths; of anything else none, its type has been reported.
-fn elements<'v>(value: &'v Value, path: &str) -> impl Iterator<Item = (String, &'v Value)> {
+fn elements<'v>(value: &'v Value, path: &str) -> impl Iterator<Item = (String, &'v Value)> + use<'v> {
     let path = path.to_owned();
     value
         .as_array()

@@ -29,6 +29,11 @@ pub(super) fn check(spec: &Value, path: &str, report: &mut Report) {
         match (field.as_str(), value.as_str()) {
             ("hostAliases", _) => host_aliases(value, &at, report),
             ("tolerations", _) => tolerations(value, &at, report),
+            ("containers" | "initContainers", _) => {
+                elements(value, &at).for_each(|(at, container)| self::container(container, &at, report));
+            }
+            ("dnsConfig", _) => nameservers(value, &at, report),
+            ("topologySpreadConstraints", _) => spread(value, &at, report),
             ("volumes", _) => {
                 for (at, volume) in elements(value, &at) {
                     if fields(volume).filter(|(key, _)| *key != "name").count() > 1 {
@@ -36,9 +41,7 @@ pub(super) fn check(spec: &Value, path: &str, report: &mut Report) {
                     }
                 }
             }
-            ("dnsPolicy", Some(policy)) if !DNS_POLICIES.contains(&policy) => {
-                report.at(at, format!("{policy:?} is not a policy; allowed: {}", DNS_POLICIES.join(", ")));
-            }
+            ("dnsPolicy", _) => one_of(Some(value), &DNS_POLICIES, &at, report),
             (field, Some(name)) if REFERENCES.contains(&field) && !syntax::is_subdomain(name) => {
                 report.at(at, format!("{name:?} cannot be a name: {}", syntax::SUBDOMAIN));
             }
@@ -79,6 +82,67 @@ fn quantity(value: &Value, at: &str, report: &mut Report) {
     }
 }
 
+/// Checks a text that has to be one of a few words.
+fn one_of(value: Option<&Value>, words: &[&str], at: &str, report: &mut Report) {
+    if let Some(word) = value.and_then(Value::as_str).filter(|word| !words.contains(word)) {
+        report.at(at, format!("{word:?} is not possible; allowed: {}", words.join(", ")));
+    }
+}
+
+const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
+const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
+
+fn container(container: &Value, path: &str, report: &mut Report) {
+    one_of(container.get("imagePullPolicy"), &PULL_POLICIES, &join(path, "imagePullPolicy"), report);
+    let list = |field: &str| elements(container.get(field).unwrap_or(&Value::Null), &join(path, field));
+    for (at, port) in list("ports") {
+        one_of(port.get("protocol"), &PROTOCOLS, &join(&at, "protocol"), report);
+        for field in ["containerPort", "hostPort"] {
+            let number = port.get(field).and_then(Value::as_i64);
+            if let Some(number) = number.filter(|number| !(1..=65_535).contains(number)) {
+                report.at(join(&at, field), format!("{number} is not a port; write 1 to 65535"));
+            }
+        }
+        if let Some(name) = port.get("name").and_then(Value::as_str).filter(|name| !is_port_name(name)) {
+            let allowed = "at most 15 lower-case letters, digits or single '-' between them, with a letter";
+            report.at(join(&at, "name"), format!("{name:?} is not the name of a port: {allowed}"));
+        }
+    }
+    for (at, variable) in list("env") {
+        let name = variable.get("name").and_then(Value::as_str).unwrap_or_default();
+        if name.chars().any(|letter| letter == '=' || !matches!(letter, ' '..='~')) {
+            let allowed = "printable ASCII characters other than '='";
+            report.at(join(&at, "name"), format!("{name:?} is not the name of a variable: {allowed}"));
+        }
+    }
+}
+
+fn is_port_name(name: &str) -> bool {
+    name.len() <= 15
+        && syntax::is_label_name(name)
+        && !name.contains("--")
+        && name.bytes().any(|byte| byte.is_ascii_lowercase())
+}
+
+fn nameservers(dns: &Value, path: &str, report: &mut Report) {
+    let servers = dns.get("nameservers").unwrap_or(&Value::Null);
+    for (at, server) in elements(servers, &join(path, "nameservers")) {
+        if let Some(server) = server.as_str().filter(|server| server.parse::<IpAddr>().is_err()) {
+            report.at(at, format!("{server:?} is not an IP address"));
+        }
+    }
+}
+
+fn spread(value: &Value, path: &str, report: &mut Report) {
+    for (at, constraint) in elements(value, path) {
+        let actions = ["DoNotSchedule", "ScheduleAnyway"];
+        one_of(constraint.get("whenUnsatisfiable"), &actions, &join(&at, "whenUnsatisfiable"), report);
+        if constraint.get("maxSkew").and_then(Value::as_i64).is_some_and(|skew| skew < 1) {
+            report.at(join(&at, "maxSkew"), "has to be 1 or more");
+        }
+    }
+}
+
 fn host_aliases(value: &Value, path: &str, report: &mut Report) {
     for (at, alias) in elements(value, path) {
         let ip = alias.get("ip").and_then(Value::as_str).unwrap_or_default();
@@ -98,5 +162,12 @@ fn tolerations(value: &Value, path: &str, report: &mut Report) {
     // Of another type they have been reported.
     if let Ok(tolerations) = Vec::<Toleration>::deserialize(value) {
         isolation::check_tolerations(&tolerations, &OPERATORS, path, report);
+        for (index, toleration) in tolerations.iter().enumerate() {
+            let ends = toleration.effect.as_deref() == Some("NoExecute");
+            if toleration.toleration_seconds.is_some() && !ends {
+                let message = "only with effect NoExecute, the only one that ends anything";
+                report.at(format!("{path}[{index}].tolerationSeconds"), message);
+            }
+        }
     }
 }

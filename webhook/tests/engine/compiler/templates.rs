@@ -162,6 +162,51 @@ fn what_the_api_server_would_refuse_in_every_pod_is_refused_in_the_template() {
         ("hostAliases: [{ip: '::1', hostnames: [a_b]}]", ".hostAliases[0].hostnames[0]", &["lower-case"]),
         ("priorityClassName: High One", ".priorityClassName", &["cannot be a name", "lower-case"]),
         ("dnsPolicy: Cluster", ".dnsPolicy", &["ClusterFirst, ClusterFirstWithHostNet, Default, None"]),
+        (
+            "dnsConfig: {nameservers: [dns.example]}",
+            ".dnsConfig.nameservers[0]",
+            &["\"dns.example\" is not an IP"],
+        ),
+        (
+            "tolerations: [{operator: Exists, effect: NoSchedule, tolerationSeconds: 5}]",
+            ".tolerations[0].tolerationSeconds",
+            &["NoExecute"],
+        ),
+        (
+            "topologySpreadConstraints: [{maxSkew: 1, topologyKey: a, whenUnsatisfiable: Ignore}]",
+            ".topologySpreadConstraints[0].whenUnsatisfiable",
+            &["DoNotSchedule, ScheduleAnyway"],
+        ),
+        (
+            "topologySpreadConstraints: [{maxSkew: 0, topologyKey: a, whenUnsatisfiable: DoNotSchedule}]",
+            ".topologySpreadConstraints[0].maxSkew",
+            &["1 or more"],
+        ),
+        (
+            "containers: [{name: spark, ports: [{containerPort: 0}]}]",
+            ".containers[0].ports[0].containerPort",
+            &["1 to 65535"],
+        ),
+        (
+            "containers: [{name: spark, ports: [{containerPort: 1, name: prometheus-metrics}]}]",
+            ".containers[0].ports[0].name",
+            &["at most 15"],
+        ),
+        (
+            "containers: [{name: log, image: l, ports: [{containerPort: 1, protocol: tcp}]}]",
+            ".containers[0].ports[0].protocol",
+            &["TCP, UDP, SCTP"],
+        ),
+        (
+            "containers: [{name: spark, env: [{name: A=b, value: c}]}]",
+            ".containers[0].env[0].name",
+            &["other than '='"],
+        ),
+        (
+            "initContainers: [{name: log, image: l, imagePullPolicy: always}]",
+            ".initContainers[0].imagePullPolicy",
+            &["Always, IfNotPresent, Never"],
+        ),
         ("containers: [{name: log}]", ".containers[0].image", &["missing"]),
         ("initContainers: [{name: log}]", ".initContainers[0].image", &["missing"]),
         ("nodeSelector: {'a b': c}", ".nodeSelector.a b", &["not a label key: at most 63 letters"]),
@@ -179,6 +224,10 @@ fn what_the_api_server_takes_is_taken() {
     for fields in [
         "tolerations: [{key: speed, operator: Gt, value: '950'}, {operator: Exists}]",
         "schedulerName: Batch_Scheduler",
+        "dnsPolicy: None, dnsConfig: {nameservers: ['2001:db8::1'], searches: [.]}",
+        "tolerations: [{operator: Exists, effect: NoExecute, tolerationSeconds: 5}]",
+        "containers: [{name: spark, env: [{name: '1 a', value: b}], ports: [{containerPort: 1, name: a-1, protocol: SCTP}]}]",
+        "volumes: [{name: v, csi: {driver: d, volumeAttributes: {protocol: nfs, imagePullPolicy: x}}}]",
         "containers: [{name: spark, resources: {limits: {ephemeral-storage: 0.5Gi, example.com/gpu: 0}}}]",
         "hostAliases: [{ip: '::ffff:10.0.0.1', hostnames: [a.b-c]}]",
     ] {
