@@ -168,14 +168,16 @@ const FALSE_IS_ABSENT: [&str; 8] = [
     "hostNetwork",
 ];
 
+/// Fields that say something even if they are empty: an empty selector selects everything.
+const PRESENCE_COUNTS: [&str; 4] = ["emptyDir", "labelSelector", "namespaceSelector", "podInfoOnMount"];
+
 /// Drops null, empty text, empty lists and empty maps below the top level, except where presence is the meaning.
 fn prune(value: &mut Value) {
     match value {
         Value::Object(map) => {
             map.retain(|key, value| {
                 prune(value);
-                let presence_counts = key == "emptyDir" || key == "podInfoOnMount" || key == "labelSelector";
-                presence_counts
+                PRESENCE_COUNTS.contains(&key.as_str())
                     || !(is_empty(value) || *value == false && FALSE_IS_ABSENT.contains(&key.as_str()))
             });
         }
@@ -264,6 +266,18 @@ mod tests {
             "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File",
             "volumeMounts": [{"name": "kube-api-access-x", "mountPath": TOKEN_PATH, "readOnly": true}]});
         assert!(same(Kind::Container, &ours, &theirs));
+    }
+
+    #[test]
+    fn an_empty_selector_is_not_an_absent_one() {
+        let term = json!({"topologyKey": "zone", "labelSelector": {"matchLabels": {"a": "b"}}});
+        for selector in ["labelSelector", "namespaceSelector"] {
+            let mut everything = term.clone();
+            everything[selector] = json!({});
+            let mut nothing = term.clone();
+            nothing.as_object_mut().unwrap().remove(selector);
+            assert!(!same(Kind::Plain, &everything, &nothing), "{selector}");
+        }
     }
 
     #[test]
