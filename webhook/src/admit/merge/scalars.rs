@@ -107,6 +107,7 @@ pub(super) fn security_and_resources(merge: &mut Merge<'_>) -> Result<(), Denial
         &overlay.pod_security,
         target.spec.security_context,
     )?;
+    overridden(merge)?;
     let security = Fields { kind: Kind::Plain, enforced_as: "securityContext", field: "securityContext" };
     security.set(
         merge,
@@ -119,6 +120,37 @@ pub(super) fn security_and_resources(merge: &mut Merge<'_>) -> Result<(), Denial
     let ports = merge.target.spark.ports;
     append_unequal(merge, spark.key("ports"), &overlay.spark.ports, ports, List("port", PORT_KEY));
     resources(merge)
+}
+
+/// Fields of a pod's security context that a container may say for itself.
+const IN_CONTAINER: [&str; 7] = [
+    "appArmorProfile",
+    "runAsGroup",
+    "runAsNonRoot",
+    "runAsUser",
+    "seLinuxOptions",
+    "seccompProfile",
+    "windowsOptions",
+];
+
+/// What the profile says of the pod, and the Spark container says otherwise: there the container's counts.
+fn overridden(merge: &mut Merge<'_>) -> Result<(), Denial> {
+    let overlay = &merge.plan.overlay;
+    let is_overridable = |item: &&Item| {
+        IN_CONTAINER.contains(&item.key.as_str()) && overlay.spark.security.get(&item.key).is_none()
+    };
+    let mut wanted = overlay.pod_security.iter().filter(is_overridable).peekable();
+    if wanted.peek().is_none() {
+        return Ok(());
+    }
+    let own = value_of(merge.target.spark.security_context);
+    for item in wanted {
+        let differs = |own: &Value| !own.is_null() && !same(Kind::Plain, &item.value, own);
+        if own.get(&item.key).is_some_and(differs) {
+            merge.differs("securityContext", "securityContext", item)?;
+        }
+    }
+    Ok(())
 }
 
 /// A map of which each field is set where unset.

@@ -34,6 +34,20 @@ fn a_different_field_is_kept_or_refused_under_enforce() {
     enforced(&catalog(&spark_field("securityContext: {runAsUser: 7}", "securityContext")), &pod, "runAsUser");
 }
 
+/// A container's own word counts before the pod's.
+#[test]
+fn a_container_is_no_way_around_what_is_enforced_for_the_pod() {
+    let field = "securityContext: {runAsUser: 1000, fsGroup: 2000}";
+    let root = with(driver(), SPARK, json!({ "runAsUser": 0 }));
+    enforced(&catalog(&common(field, "securityContext")), &root, "securityContext runAsUser");
+    kept(&catalog(&common(field, "")), &root, SPARK, "securityContext runAsUser");
+    let same = json!({ "runAsUser": 1000, "allowPrivilegeEscalation": false });
+    inject(&catalog(&common(field, "securityContext")), &with(driver(), SPARK, same));
+    // What the profile says of the container itself is compared with the container's alone.
+    let both = format!("{field}, containers: [{{name: spark, securityContext: {{runAsUser: 0}}}}]");
+    inject(&catalog(&common(&both, "securityContext")), &root);
+}
+
 /// Who the init container runs as, with this template and these two contexts in the pod.
 fn init_user(template: &str, container: Value, pod: Value) -> Value {
     let spec = format!(
