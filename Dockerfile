@@ -4,8 +4,9 @@
 FROM rust:1.95.0-bookworm AS build
 WORKDIR /src
 COPY . .
+# The flags are those of the Makefile.
 RUN host=$(rustc -vV | sed -n 's/^host: //p') \
- && RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target "$host" -p spark-injector -p init-sync \
+ && RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs" cargo build --locked --release --target "$host" -p spark-injector -p init-sync \
  && install -D -m 0755 -t /out "target/$host/release/spark-injector" "target/$host/release/init-sync"
 
 # `manifests/images.py` builds these two stages without a daemon; it reads them here.

@@ -11,7 +11,10 @@ INIT_TARGET := $(if $(wildcard $(SYSROOT)/lib/rustlib/$(MUSL)/lib/libstd-*.rlib)
 CARGO_HOME ?= $(HOME)/.cargo
 # An explicit target keeps the flags away from build scripts and macros, which cannot be static. Without the paths of
 # this machine the same sources give the same bytes everywhere.
-STATIC := RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$(CARGO_HOME)=cargo --remap-path-prefix=$(CURDIR)=."
+# Packed relocations take 6 kB instead of 425, on disk and in memory. A static glibc applies them since 2.36.
+PACKED := $(shell getconf GNU_LIBC_VERSION 2>/dev/null \
+  | awk '{ split($$2, v, "."); if (v[1] > 2 || v[2] >= 36) print "-C link-arg=-Wl,-z,pack-relative-relocs" }')
+STATIC := RUSTFLAGS="-C target-feature=+crt-static $(PACKED) --remap-path-prefix=$(CARGO_HOME)=cargo --remap-path-prefix=$(CURDIR)=."
 # It is pulled by every node; what it may weigh is part of its contract.
 INIT_SYNC_BYTES := 1250000
 FUZZ_SECONDS ?= 60
