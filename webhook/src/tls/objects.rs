@@ -136,8 +136,10 @@ impl Objects {
             PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let patched = self.configurations().patch(name, &parameters, &Patch::<()>::Json(patch)).await;
         patched.map(drop).map_err(|error| match error {
-            // A `test` that fails.
-            kube::Error::Api(status) if status.code == 422 => Trouble::Lost,
+            // A `test` that fails; a policy that refuses has the same code.
+            kube::Error::Api(status) if status.code == 422 && refusal::denier(&status.message).is_none() => {
+                Trouble::Lost
+            }
             error => trouble(&error, "patch mutatingwebhookconfigurations", name),
         })
     }

@@ -122,6 +122,38 @@ fn a_key_is_not_quoted_by_whoever_refuses_it() {
     assert!(!events.contains("LS0tLS1CRUdJTi"), "an Event quotes a key");
 }
 
+/// The code of a policy that gives no reason is the one of a `test` in a patch that fails.
+#[test]
+fn whoever_refuses_the_bundle_is_named() {
+    let replicas = Replicas::start("unbundled", ["90d", "30d"]);
+    let api = &replicas.api;
+    let policy = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": "unbundled"},
+        "spec": {"failurePolicy": "Fail",
+            "matchConstraints": {"resourceRules": [{"apiGroups": ["admissionregistration.k8s.io"],
+                "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["mutatingwebhookconfigurations"],
+                "resourceNames": ["unbundled"]}]},
+            "validations": [{"expression": "object.webhooks.all(one, !has(one.clientConfig.caBundle))",
+                             "message": "no bundles here"}]}});
+    api.apply(&policy);
+    api.apply(&json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": "unbundled"}, "spec": {"policyName": "unbundled", "validationActions": ["Deny"]}}));
+    let path = replicas.configuration_path();
+    let in_effect = wait_until(PATIENCE, || {
+        let touched = json!([{"op": "replace", "path": "/webhooks/0/timeoutSeconds", "value": 4}]);
+        let reply = api.patch(&format!("{path}?dryRun=All"), JSON_PATCH, &touched);
+        (reply.status == 422).then_some(())
+    });
+    assert!(in_effect.is_some(), "the policy is not in effect");
+    let wipe = json!([{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"},
+                      {"op": "remove", "path": "/webhooks/1/clientConfig/caBundle"}]);
+    api.patch(&path, JSON_PATCH, &wipe).expect(200);
+    for replica in &replicas.members {
+        let told = replica.wait_for_log("patch mutatingwebhookconfigurations");
+        assert!(told.contains("'unbundled'") && told.contains("no bundles here"), "{told}");
+    }
+}
+
 type Chain = Vec<CertificateDer<'static>>;
 
 /// Waits until all replicas serve one certificate, another one than `before`.
