@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::ledger::Ledger;
 use crate::api::names;
+use crate::cluster::refusal::denier;
 
 /// Name of the ConfigMap.
 const NAME: &str = "spark-injector-ledger";
@@ -36,6 +37,9 @@ pub(super) enum StoreError {
     /// The API server takes no more.
     #[error("the ConfigMap {NAME} is too large")]
     TooLarge,
+    /// Somebody's policy takes no change of it.
+    #[error("the ConfigMap {NAME} cannot be written: {0} refuses it")]
+    Refused(String),
     /// The API server said no, or nothing.
     #[error("the ConfigMap {NAME}: {0}")]
     Request(#[from] kube::Error),
@@ -80,14 +84,21 @@ impl Store {
         let params =
             PatchParams { field_manager: Some(super::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let written = self.api.patch_metadata(NAME, &params, &Patch::Merge(&patch)).await;
-        let written = written.map_err(|error| match error {
-            kube::Error::Api(status) if matches!(status.code, 404 | 409) => StoreError::Changed,
-            kube::Error::Api(status) if matches!(status.code, 413 | 422) => StoreError::TooLarge,
-            error => StoreError::Request(error),
-        })?;
+        let written = written.map_err(not_written)?;
         self.version = written.metadata.resource_version.unwrap_or_default();
         self.data = next;
         Ok(())
+    }
+}
+
+fn not_written(error: kube::Error) -> StoreError {
+    match error {
+        kube::Error::Api(status) if matches!(status.code, 404 | 409) => StoreError::Changed,
+        // The code of a policy that gives no reason is the one of an object that is too large.
+        kube::Error::Api(status) if matches!(status.code, 413 | 422) => {
+            denier(&status.message).map_or(StoreError::TooLarge, StoreError::Refused)
+        }
+        error => StoreError::Request(error),
     }
 }
 
@@ -95,4 +106,24 @@ fn empty() -> ConfigMap {
     let labels = BTreeMap::from([(names::MANAGED_BY_LABEL.to_owned(), names::DEFAULT_NAMESPACE.to_owned())]);
     let metadata = ObjectMeta { name: Some(NAME.to_owned()), labels: Some(labels), ..ObjectMeta::default() };
     ConfigMap { metadata, ..ConfigMap::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn a_policy_is_not_taken_for_a_limit() {
+        let said = |code, message: &str| {
+            not_written(kube::Error::Api(Status::failure(message, "Invalid").with_code(code).boxed()))
+                .to_string()
+        };
+        let limit = "ConfigMap \"spark-injector-ledger\" is invalid: []: Too long: may not be more than 1048576 bytes";
+        assert!(said(422, limit).ends_with("is too large"));
+        let policy = "configmaps \"spark-injector-ledger\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: x";
+        assert!(said(422, policy).ends_with("the ValidatingAdmissionPolicy p refuses it"));
+        assert!(said(409, policy).ends_with("changed by somebody else"));
+    }
 }

@@ -137,7 +137,7 @@ impl Term {
         self.ledger.tidy(&wishes);
         match self.store.write(&self.ledger).await {
             // The delivery matters more than the memory of it.
-            Err(error @ StoreError::TooLarge) => {
+            Err(error @ (StoreError::TooLarge | StoreError::Refused(_))) => {
                 tracing::error!(%error, "Secrets are delivered that nobody will remove");
             }
             other => other?,
