@@ -46,7 +46,8 @@ impl Ledger {
             let wanted: BTreeSet<&str> = wish.into_iter().flat_map(Wish::names).collect();
             for (name, since) in &mut entry.secrets {
                 if !wanted.contains(name.as_str()) {
-                    since.get_or_insert(now);
+                    // A leader whose clock was years ahead must not keep a keytab for years.
+                    *since = Some(since.map_or(now, |since| since.min(now)));
                 }
             }
         }
@@ -116,6 +117,14 @@ mod tests {
         assert_eq!(ledger.entries["p"], entry(&[("s-1", Some(100)), ("s-2", Some(50))], &["n"]));
         ledger.tidy(&Wishes::default());
         assert!(ledger.entries.contains_key("p"), "its Secrets are there still");
+    }
+
+    #[test]
+    fn a_date_in_the_future_is_none() {
+        let mut ledger = Ledger::default();
+        ledger.entries.insert("p".to_owned(), entry(&[("s-1", Some(1_000)), ("s-2", Some(50))], &["n"]));
+        ledger.prepare(&Wishes::default(), |_| false, Timestamp::from_second(100).unwrap());
+        assert_eq!(ledger.entries["p"], entry(&[("s-1", Some(100)), ("s-2", Some(50))], &["n"]));
     }
 
     #[test]
