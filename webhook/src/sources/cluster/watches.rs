@@ -16,6 +16,7 @@ use kube::api::{ApiResource, DynamicObject, PartialObjectMeta};
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::profiles::Profile;
 use crate::api::SparkProfile;
@@ -34,6 +35,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Short: while the API server is away nobody learns of new namespaces, and a handful of requests does it no harm.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// A watch that fails says so sooner, whatever is wrong: the client waits for no answer as long as this.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(3 * WATCH_SECONDS as u64);
 
 /// What a watch saw, by name.
 #[derive(Debug)]
@@ -171,14 +175,20 @@ struct Trouble {
     what: Watched,
     said: Option<String>,
     attempts: u32,
+    last: Option<Instant>,
 }
 
 impl Trouble {
     fn new(what: Watched) -> Self {
-        Self { what, said: None, attempts: 0 }
+        Self { what, said: None, attempts: 0, last: None }
     }
 
     fn met(&mut self, error: &watcher::Error) -> Duration {
+        let now = Instant::now();
+        if self.last.replace(now).is_some_and(|last| now - last > LONGEST_ATTEMPT) {
+            // It went well meanwhile, though nothing changed that it could have told.
+            (self.said, self.attempts) = (None, 0);
+        }
         let why = self.explain(error);
         if self.said.as_ref() != Some(&why) {
             let what = self.what.to_string();
@@ -222,5 +232,24 @@ impl Trouble {
             }
             source => crate::cluster::describe(source),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_went_well_for_a_while_begins_its_troubles_anew() {
+        let mut trouble = Trouble::new(Watched::Profiles);
+        let error = watcher::Error::NoResourceVersion;
+        for _ in 0..20 {
+            let pause = trouble.met(&error);
+            tokio::time::sleep(pause).await;
+        }
+        assert!(trouble.met(&error) > FIRST_PAUSE, "it fails again and again");
+        tokio::time::sleep(LONGEST_ATTEMPT * 2).await;
+        assert!(trouble.met(&error) <= FIRST_PAUSE);
+        assert_eq!(trouble.attempts, 1);
     }
 }
