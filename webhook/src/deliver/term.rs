@@ -90,13 +90,14 @@ impl Term {
         let review =
             review.clamp(Duration::from_millis(200), self.settings.interval.max(Duration::from_millis(200)));
         let mut next_review = Instant::now();
-        let mut next_recall = Instant::now() + self.settings.interval;
+        let recall = self.settings.interval.max(PROGRESS);
+        let mut next_recall = Instant::now() + recall;
         loop {
             let now = Instant::now();
             if now >= next_recall {
                 // What was written may be gone: with a profile that was made anew, or by somebody's hand.
                 self.reported.clear();
-                (next_recall, next_review) = (now + self.settings.interval, now);
+                (next_recall, next_review) = (now + recall, now);
             }
             if now >= next_review || self.changes.has_changed().unwrap_or_default() {
                 self.changes.mark_unchanged();
