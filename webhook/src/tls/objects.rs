@@ -111,6 +111,10 @@ impl Objects {
     pub(super) async fn store(&self, seen: Option<Secret>, stored: &Stored) -> Result<(), Trouble> {
         let name = &self.names.secret;
         let data = Some(stored.write().into_iter().map(|(key, value)| (key, ByteString(value))).collect());
+        if seen.as_ref().is_some_and(|seen| seen.immutable == Some(true)) {
+            let text = format!("somebody made the Secret {name} immutable: delete it, and it is made anew");
+            return Err(Trouble::Other(text));
+        }
         let (verb, written) = if let Some(seen) = seen {
             let secret = Secret { data, string_data: None, ..seen };
             ("update secrets", self.secrets().replace(name, &parameters(), &secret).await)

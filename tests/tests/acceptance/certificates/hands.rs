@@ -154,6 +154,22 @@ fn whoever_refuses_the_bundle_is_named() {
     }
 }
 
+#[test]
+fn a_secret_that_cannot_be_changed_is_named_and_made_anew_once_it_is_gone() {
+    let replicas = Replicas::start("immutable", ["90d", "30d"]);
+    let first = served(replicas.addresses()[0]).expect("a certificate");
+    let freeze = json!([{"op": "remove", "path": "/data/tls.key"}, {"op": "add", "path": "/immutable", "value": true}]);
+    let frozen = replicas.api.patch(&replicas.secret_path(), JSON_PATCH, &freeze).expect(200);
+    for replica in &replicas.members {
+        replica.wait_for_log("spark-injector-immutable immutable: delete it");
+    }
+    // What is served counts as before.
+    replicas.assert_ready();
+    assert_eq!(replicas.api.delete(&frozen).status, 200);
+    changed(&replicas, &first);
+    replicas.assert_ready();
+}
+
 type Chain = Vec<CertificateDer<'static>>;
 
 /// Waits until all replicas serve one certificate, another one than `before`.
