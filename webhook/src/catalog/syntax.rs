@@ -21,16 +21,18 @@ pub(super) const LABEL_VALUE: &str =
 
 /// Whether text is a DNS label: names of volumes, containers, profiles.
 pub(crate) fn is_label_name(text: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=63).contains(&text.len())
-        && text.bytes().all(inner)
-        && !text.starts_with('-')
-        && !text.ends_with('-')
+    text.len() <= 63 && is_element(text)
 }
 
-/// Whether text is a DNS subdomain: names of ConfigMaps, Secrets, prefixes of label keys.
+/// Whether text is a DNS subdomain: names of ConfigMaps, Secrets, prefixes of label keys. Kubernetes bounds the whole,
+/// and not what stands between two dots.
 pub(super) fn is_subdomain(text: &str) -> bool {
-    text.len() <= 253 && text.split('.').all(is_label_name)
+    text.len() <= 253 && text.split('.').all(is_element)
+}
+
+fn is_element(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !text.is_empty() && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
 }
 
 /// Whether text is a label key: an optional DNS subdomain, a slash, and a name.
@@ -122,6 +124,16 @@ mod tests {
         assert_eq!(parse("example.com/pool=x"), Ok(vec![pair("example.com/pool", "x")]));
         for bad in ["a==b", "a", "a in (b)", "a=b,", " ", "=b", "a=b c", "-a=b", "a=b=c", "a!=b"] {
             assert!(parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_bounded_as_a_whole() {
+        assert!(is_label_name(&"a".repeat(63)) && !is_label_name(&"a".repeat(64)));
+        assert!(is_subdomain(&"a".repeat(253)) && !is_subdomain(&"a".repeat(254)));
+        assert!(is_label_key(&format!("{}.example/b", "a".repeat(64))));
+        for bad in ["", ".", "a..b", "a.", "-a.b", "a.b-", "A.b", "a_b"] {
+            assert!(!is_subdomain(bad), "{bad:?}");
         }
     }
 
