@@ -27,8 +27,11 @@ fn world() -> &'static World {
         let common = json!({"template": {"spec": spec}});
         World::start(Plan {
             name: "alike",
-            namespaces: vec![Namespace::new("alike").opted_in(), Namespace::new("alike-enforced").opted_in()],
+            namespaces: ["alike", "alike-enforced", "alike-written"]
+                .map(|name| Namespace::new(name).opted_in())
+                .to_vec(),
             documents: vec![
+                profile("alike-written", &json!({"common": {"template": {"spec": written_out()}}})),
                 profile("alike", &json!({"common": common})),
                 profile(
                     "alike-enforced",
@@ -37,6 +40,19 @@ fn world() -> &'static World {
             ],
             ..Plan::default()
         })
+    })
+}
+
+/// Everything here is stored in other words, or not at all.
+fn written_out() -> Value {
+    json!({
+        "containers": [{"name": "logs", "image": "busybox:1.37", "imagePullPolicy": "", "terminationMessagePath": "",
+            "command": [], "workingDir": "",
+            "ports": [{"containerPort": 80, "hostPort": 0, "name": "", "protocol": ""}],
+            "resources": {"limits": {"cpu": "0.0005", "memory": "1500M"}},
+            "livenessProbe": {"httpGet": {"port": 80, "path": ""}, "timeoutSeconds": 0, "initialDelaySeconds": 0}}],
+        "securityContext": {"supplementalGroups": [], "sysctls": []},
+        "volumes": [{"name": "disk", "gcePersistentDisk": {"pdName": "a", "partition": 0}}],
     })
 }
 
@@ -93,6 +109,18 @@ fn what_stands_twice_is_no_way_around_what_is_enforced() {
         let sentence = format!("the pod sets its own {sets}, but profile alike-enforced enforces");
         assert!(reply.message().contains(&sentence), "{}", reply.message());
     }
+}
+
+/// The token that the API server mounts into the sidecar makes it call a second time.
+#[test]
+fn what_the_api_server_writes_in_other_words_is_known_again() {
+    let stored = world().api.create(&driver("alike-written", "one")).expect(201);
+    assert_eq!(container(&stored, "logs")["resources"]["requests"], json!({"cpu": "1m", "memory": "1500M"}));
+    let mut copy = driver("alike-written", "two");
+    copy["spec"] = stored["spec"].clone();
+    copy["metadata"]["annotations"] = stored["metadata"]["annotations"].clone();
+    world().api.create(&copy).expect(201);
+    assert_eq!(world().logged("alike-written", "two")["outcome"], "unchanged");
 }
 
 #[test]

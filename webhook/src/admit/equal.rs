@@ -75,7 +75,7 @@ fn differ_in_text(ours: &Value, theirs: &Value) -> bool {
 /// Fills in what the API server would, and drops what means the same as absent.
 fn normalise(kind: Kind, value: &mut Value) {
     match kind {
-        Kind::Amount => quantity::normalise(value),
+        Kind::Amount => quantity::normalise_resource(value),
         Kind::Container => default_container(value),
         Kind::Volume => default_volume(value),
         Kind::Plain => default_port(value),
@@ -168,6 +168,9 @@ const FALSE_IS_ABSENT: [&str; 8] = [
     "hostNetwork",
 ];
 
+/// Numbers that the API server does not write back where they are nought. (Most noughts say something.)
+const ZERO_IS_ABSENT: [&str; 3] = ["hostPort", "initialDelaySeconds", "partition"];
+
 /// Fields that say something even if they are empty: an empty selector selects everything.
 const PRESENCE_COUNTS: [&str; 4] = ["emptyDir", "labelSelector", "namespaceSelector", "podInfoOnMount"];
 
@@ -178,7 +181,9 @@ fn prune(value: &mut Value) {
             map.retain(|key, value| {
                 prune(value);
                 PRESENCE_COUNTS.contains(&key.as_str())
-                    || !(is_empty(value) || *value == false && FALSE_IS_ABSENT.contains(&key.as_str()))
+                    || !(is_empty(value)
+                        || *value == false && FALSE_IS_ABSENT.contains(&key.as_str())
+                        || *value == 0 && ZERO_IS_ABSENT.contains(&key.as_str()))
             });
         }
         Value::Array(list) => list.iter_mut().for_each(prune),
@@ -266,6 +271,28 @@ mod tests {
             "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File",
             "volumeMounts": [{"name": "kube-api-access-x", "mountPath": TOKEN_PATH, "readOnly": true}]});
         assert!(same(Kind::Container, &ours, &theirs));
+    }
+
+    /// As a real API server stored it.
+    #[test]
+    fn what_is_written_out_and_means_nothing_is_as_if_it_were_absent() {
+        let stored = json!({"name": "a", "image": "i:1", "imagePullPolicy": "IfNotPresent",
+            "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File",
+            "ports": [{"containerPort": 80, "protocol": "TCP"}, {"name": "x", "containerPort": 81, "protocol": "UDP"}],
+            "resources": {"limits": {"cpu": "1m"}, "requests": {"cpu": "1m"}},
+            "livenessProbe": {"httpGet": {"path": "/", "port": 80, "scheme": "HTTP"}, "timeoutSeconds": 1,
+                "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}});
+        let ours = json!({"name": "a", "image": "i:1", "imagePullPolicy": "", "terminationMessagePath": "",
+            "command": [], "workingDir": "", "stdin": false,
+            "ports": [{"containerPort": 80, "protocol": ""}, {"containerPort": 81, "name": "x", "hostPort": 0, "protocol": "UDP"}],
+            "resources": {"limits": {"cpu": "0.0005"}, "requests": {"cpu": "0.0001"}},
+            "livenessProbe": {"httpGet": {"path": "", "port": 80}, "timeoutSeconds": 0, "initialDelaySeconds": 0}});
+        assert_eq!(differing_fields(&ours, &stored), Vec::<String>::new());
+        let disk = json!({"name": "v", "gcePersistentDisk": {"pdName": "a"}});
+        let written = json!({"name": "v", "gcePersistentDisk": {"pdName": "a", "partition": 0}});
+        assert!(same(Kind::Volume, &written, &disk));
+        let mode = |mode: u32| json!({"name": "v", "configMap": {"name": "a", "defaultMode": mode}});
+        assert!(!same(Kind::Volume, &mode(0), &mode(420)), "no permission is a permission");
     }
 
     #[test]

@@ -5,12 +5,24 @@ use serde_json::Value;
 
 /// Replaces a quantity by its amount, so that equal amounts are equal values. Anything else stays.
 pub(super) fn normalise(value: &mut Value) {
+    replace(value, Some);
+}
+
+/// As [`normalise`], for what a container requests: the API server rounds it up to thousandths.
+pub(super) fn normalise_resource(value: &mut Value) {
+    replace(value, |amount| Some(amount.checked_add(THOUSANDTH - 1)?.div_euclid(THOUSANDTH)));
+}
+
+/// In billionths.
+const THOUSANDTH: i128 = 1_000_000;
+
+fn replace(value: &mut Value, rounded: impl FnOnce(i128) -> Option<i128>) {
     let text = match value {
         Value::String(text) => text.clone(),
         Value::Number(number) => number.to_string(),
         _ => return,
     };
-    if let Some(amount) = billionths(text.trim()) {
+    if let Some(amount) = billionths(text.trim()).and_then(rounded) {
         *value = Value::String(amount.to_string());
     }
 }

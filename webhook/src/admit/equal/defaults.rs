@@ -12,7 +12,7 @@ pub(super) fn default_everywhere(value: &mut Value) {
             for (key, value) in map.iter_mut() {
                 match (key.as_str(), &mut *value) {
                     ("limits" | "requests", Value::Object(amounts)) => {
-                        amounts.values_mut().for_each(quantity::normalise);
+                        amounts.values_mut().for_each(quantity::normalise_resource);
                     }
                     ("divisor" | "sizeLimit", amount) => quantity::normalise(amount),
                     ("fieldRef", Value::Object(field)) => set_default(field, "apiVersion", "v1"),
@@ -56,6 +56,10 @@ pub(super) fn default_container(container: &mut Value) {
                 ("successThreshold", 1),
                 ("failureThreshold", 3),
             ] {
+                // A number that is not a pointer in the API: nought is as if it were absent.
+                if probe.get(field).and_then(Value::as_i64) == Some(0) {
+                    probe.remove(field);
+                }
                 set_default(probe, field, value);
             }
         }
@@ -145,9 +149,10 @@ fn list_mut<'v>(map: &'v mut Map<String, Value>, key: &str) -> impl Iterator<Ite
     map.get_mut(key).and_then(Value::as_array_mut).into_iter().flatten()
 }
 
+/// An empty text is as unset as an absent one.
 fn set_default(map: &mut Map<String, Value>, key: &str, value: impl Into<Value>) {
     let known = map.entry(key).or_insert(Value::Null);
-    if known.is_null() {
+    if known.is_null() || known == "" {
         *known = value.into();
     }
 }

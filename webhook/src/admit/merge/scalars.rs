@@ -184,6 +184,10 @@ impl Fields {
     ) -> Result<(), Denial> {
         for item in wanted {
             match known.get(&item.key).filter(|value| !value.is_null()) {
+                // The API server does not write an empty list back: it would be set at every call.
+                None if item.value.as_array().is_some_and(Vec::is_empty) => {
+                    merge.note(Action::Unchanged, self.field, item);
+                }
                 None => {
                     edit.set(&mut merge.patch, &item.key, &item.json);
                     merge.note(Action::Added, self.field, item);

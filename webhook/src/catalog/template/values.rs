@@ -84,7 +84,8 @@ fn quantity(value: &Value, at: &str, report: &mut Report) {
 
 /// Checks a text that has to be one of a few words.
 fn one_of(value: Option<&Value>, words: &[&str], at: &str, report: &mut Report) {
-    if let Some(word) = value.and_then(Value::as_str).filter(|word| !words.contains(word)) {
+    if let Some(word) = value.and_then(Value::as_str).filter(|word| !word.is_empty() && !words.contains(word))
+    {
         report.at(at, format!("{word:?} is not possible; allowed: {}", words.join(", ")));
     }
 }
@@ -97,13 +98,16 @@ fn container(container: &Value, path: &str, report: &mut Report) {
     let list = |field: &str| elements(container.get(field).unwrap_or(&Value::Null), &join(path, field));
     for (at, port) in list("ports") {
         one_of(port.get("protocol"), &PROTOCOLS, &join(&at, "protocol"), report);
-        for field in ["containerPort", "hostPort"] {
+        // No host port is written as nought, too.
+        for (field, least) in [("containerPort", 1), ("hostPort", 0)] {
             let number = port.get(field).and_then(Value::as_i64);
-            if let Some(number) = number.filter(|number| !(1..=65_535).contains(number)) {
+            if let Some(number) = number.filter(|number| !(least..=65_535).contains(number)) {
                 report.at(join(&at, field), format!("{number} is not a port; write 1 to 65535"));
             }
         }
-        if let Some(name) = port.get("name").and_then(Value::as_str).filter(|name| !is_port_name(name)) {
+        if let Some(name) =
+            port.get("name").and_then(Value::as_str).filter(|name| !name.is_empty() && !is_port_name(name))
+        {
             let allowed = "at most 15 lower-case letters, digits or single '-' between them, with a letter";
             report.at(join(&at, "name"), format!("{name:?} is not the name of a port: {allowed}"));
         }

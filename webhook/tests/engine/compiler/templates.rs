@@ -227,6 +227,7 @@ fn what_the_api_server_takes_is_taken() {
         "dnsPolicy: None, dnsConfig: {nameservers: ['2001:db8::1'], searches: [.]}",
         "tolerations: [{operator: Exists, effect: NoExecute, tolerationSeconds: 5}]",
         "containers: [{name: spark, env: [{name: '1 a', value: b}], ports: [{containerPort: 1, name: a-1, protocol: SCTP}]}]",
+        "containers: [{name: log, image: l, imagePullPolicy: '', ports: [{containerPort: 1, name: '', hostPort: 0, protocol: ''}]}]",
         "volumes: [{name: v, csi: {driver: d, volumeAttributes: {protocol: nfs, imagePullPolicy: x}}}]",
         "containers: [{name: spark, resources: {limits: {ephemeral-storage: 0.5Gi, example.com/gpu: 0}}}]",
         "hostAliases: [{ip: '::ffff:10.0.0.1', hostnames: [a.b-c]}]",

@@ -34,6 +34,13 @@ fn a_different_field_is_kept_or_refused_under_enforce() {
     enforced(&catalog(&spark_field("securityContext: {runAsUser: 7}", "securityContext")), &pod, "runAsUser");
 }
 
+#[test]
+fn an_empty_list_is_not_set_at_every_call() {
+    let field = "securityContext: {fsGroup: 2000, supplementalGroups: []}";
+    let pod = inject(&catalog(&common(field, "securityContext")), &driver());
+    assert_eq!(pod["spec"]["securityContext"], json!({ "fsGroup": 2000 }));
+}
+
 /// A container's own word counts before the pod's.
 #[test]
 fn a_container_is_no_way_around_what_is_enforced_for_the_pod() {
