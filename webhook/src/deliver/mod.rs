@@ -45,6 +45,7 @@ pub struct DeliverySettings {
 }
 
 /// The delivery of Secrets.
+#[derive(Clone)]
 pub struct Delivery {
     /// A client of the API server.
     pub client: Client,
