@@ -18,6 +18,7 @@ fn world() -> &'static World {
             "env": [{"name": "TEAM", "value": "a"}],
             "ports": [{"name": "metrics", "containerPort": 9000}],
             "resources": {"limits": {"cpu": "500m"}},
+            "securityContext": {"privileged": true},
             "volumeMounts": [{"name": "shared", "mountPath": "/data"}]});
         let spec = json!({
             "containers": [spark, {"name": "logs", "image": "busybox:1.37"}],
@@ -66,11 +67,13 @@ fn the_pods_own_stays_where_the_api_server_takes_one() {
     pod["spec"]["topologySpreadConstraints"] = json!([spread(2)]);
     pod["spec"]["containers"][0]["ports"] = json!([{"name": "metrics", "containerPort": 9001}]);
     pod["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "1"}});
+    pod["spec"]["containers"][0]["securityContext"] = json!({"allowPrivilegeEscalation": false});
     let stored = world().api.create(&pod).expect(201);
     let spark = container(&stored, SPARK);
     assert_eq!(stored["spec"]["topologySpreadConstraints"], json!([spread(2)]));
     assert_eq!(spark["ports"], json!([{"name": "metrics", "containerPort": 9001, "protocol": "TCP"}]));
     assert_eq!(spark["resources"], json!({"requests": {"cpu": "1"}}));
+    assert_eq!(spark["securityContext"], json!({"allowPrivilegeEscalation": false}));
     assert_eq!(names(&stored["spec"]["containers"]), [SPARK, "logs"]);
 }
 

@@ -108,13 +108,7 @@ pub(super) fn security_and_resources(merge: &mut Merge<'_>) -> Result<(), Denial
         target.spec.security_context,
     )?;
     overridden(merge)?;
-    let security = Fields { kind: Kind::Plain, enforced_as: "securityContext", field: "securityContext" };
-    security.set(
-        merge,
-        spark.key("securityContext"),
-        &overlay.spark.security,
-        target.spark.security_context,
-    )?;
+    spark_security(merge)?;
     let lifecycle = Fields { kind: Kind::Plain, enforced_as: "lifecycle", field: "lifecycle" };
     lifecycle.set(merge, spark.key("lifecycle"), &overlay.spark.lifecycle, target.spark.lifecycle)?;
     let ports = merge.target.spark.ports;
@@ -151,6 +145,43 @@ fn overridden(merge: &mut Merge<'_>) -> Result<(), Denial> {
         }
     }
     Ok(())
+}
+
+/// The security context of the Spark container.
+fn spark_security(merge: &mut Merge<'_>) -> Result<(), Denial> {
+    let wanted = &merge.plan.overlay.spark.security;
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let known = value_of(merge.target.spark.security_context);
+    let security = Fields { kind: Kind::Plain, enforced_as: "securityContext", field: "securityContext" };
+    let edit = MapEdit::new(merge.target.spark_path.key("securityContext"), known.is_object());
+    let possible = wanted.iter().filter(|item| contradiction(item, &known).is_none());
+    security.set_in(merge, edit, possible, &known)?;
+    for (item, own) in wanted.iter().filter_map(|item| Some((item, contradiction(item, &known)?))) {
+        if merge.plan.enforced.contains("securityContext") {
+            return Err(Denial::policy(
+                "enforced",
+                format!(
+                    "the pod sets its own securityContext {own}, which cannot stand beside the {} that profile {} enforces ({}); leave it out of the pod",
+                    item.key, merge.plan.profile, item.origin
+                ),
+            ));
+        }
+        merge.note_value(Action::Kept, "securityContext", own, &item.json, &item.origin);
+    }
+    Ok(())
+}
+
+/// What the pod says that the API server takes no such field beside: who is privileged may escalate.
+fn contradiction(item: &Item, known: &Value) -> Option<&'static str> {
+    let (own, refused) = match (item.key.as_str(), item.value.as_bool()?) {
+        ("allowPrivilegeEscalation", false) => ("privileged", true),
+        ("privileged", true) => ("allowPrivilegeEscalation", false),
+        _ => return None,
+    };
+    let is_unset = known.get(&item.key).is_none_or(Value::is_null);
+    (is_unset && known.get(own).is_some_and(|own| *own == refused)).then_some(own)
 }
 
 /// A map of which each field is set where unset.

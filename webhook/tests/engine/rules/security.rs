@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{common, enforced, kept, spark_field};
-use crate::support::{catalog, driver, inject, named, with};
+use crate::support::{catalog, denied, driver, inject, named, with};
 
 const POD: &str = "/spec/securityContext";
 const SPARK: &str = "/spec/containers/0/securityContext";
@@ -32,6 +32,33 @@ fn a_different_field_is_kept_or_refused_under_enforce() {
     let pod = with(driver(), SPARK, json!({ "runAsUser": 1 }));
     kept(&catalog(&spark_field("securityContext: {runAsUser: 7}", "")), &pod, SPARK, "runAsUser");
     enforced(&catalog(&spark_field("securityContext: {runAsUser: 7}", "securityContext")), &pod, "runAsUser");
+}
+
+/// Spark 4.3 says that no privileges may be gained; the API server refuses that beside `privileged`.
+#[test]
+fn what_cannot_stand_beside_the_pods_own_is_left_out_or_refused_under_enforce() {
+    for (ours, own, word) in [
+        (
+            "privileged: true, runAsUser: 7",
+            json!({ "allowPrivilegeEscalation": false, "runAsUser": 7 }),
+            "allowPrivilegeEscalation",
+        ),
+        (
+            "allowPrivilegeEscalation: false, runAsUser: 7",
+            json!({ "privileged": true, "runAsUser": 7 }),
+            "privileged",
+        ),
+    ] {
+        let field = format!("securityContext: {{{ours}}}");
+        let pod = with(driver(), SPARK, own);
+        kept(&catalog(&spark_field(&field, "")), &pod, SPARK, &format!("securityContext {word}"));
+        let (code, message) = denied(&catalog(&spark_field(&field, "securityContext")), &pod);
+        assert_eq!(code, 403, "{message}");
+        for part in [word, "cannot stand beside", "team-a: spec.common", "leave it out"] {
+            assert!(message.contains(part), "{part} in {message}");
+        }
+        inject(&catalog(&spark_field(&field, "securityContext")), &driver());
+    }
 }
 
 #[test]
