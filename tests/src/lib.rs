@@ -13,6 +13,7 @@
 //! | [`installed`] | what is installed, run as its pods say, behind its Service |
 //! | [`kubelet`] | what a kubelet would make of a pod: environment, `init-sync` run, mounts |
 //! | [`node`] | a kubelet and a container runtime for the cluster: what runs there is real |
+//! | [`leased`] | files that hang whoever opens them |
 //! | [`manifests`] | what is installed, as kustomize renders it |
 //! | [`pods`] | pods as real Spark sent them, and what a workload controller makes of a template |
 //! | [`spark`] | real Spark against the cluster: the driver by `spark-submit`, executors by a client-mode driver |
@@ -52,6 +53,7 @@ pub mod cluster;
 pub mod expansion;
 pub mod installed;
 pub mod kubelet;
+pub mod leased;
 pub mod manifests;
 pub mod node;
 pub mod places;

@@ -18,7 +18,7 @@ impl Site {
 
     /// Waits until a condition has this status and reason, about the spec as it is now.
     #[track_caller]
-    fn wait_for_condition(&self, name: &str, kind: &str, status: &str, reason: &str) -> Value {
+    pub(super) fn wait_for_condition(&self, name: &str, kind: &str, status: &str, reason: &str) -> Value {
         let mut last = Value::Null;
         let found = wait_until(PATIENCE, || {
             last = self.profile_object(name);

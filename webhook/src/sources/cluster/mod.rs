@@ -8,10 +8,12 @@
 //! SparkProfiles are watched whole; of Namespaces, ConfigMaps and Secrets only the metadata. Content is read when a
 //! profile names its object and the object's version is a new one: what nobody names never comes into memory, and a
 //! list that has to be repeated costs names, not contents. Pods are not watched, and Secrets of teams neither.
+//! Directories on our own disk are followed beside the watches, each by itself.
 //!
 //! While the API server is away everything that is known stays in use.
 
 mod contents;
+mod directories;
 mod profiles;
 mod state;
 #[cfg(test)]
@@ -31,13 +33,12 @@ use tracing::debug_span;
 
 pub use profiles::{Observed, ObservedProfiles};
 
-use super::digest::Fingerprint;
 use super::directory::Directory;
-use super::files_root;
 use super::live::LiveCatalog;
 use super::reload::Reload;
-use crate::catalog::{Catalog, ObjectData, Problem, Settings};
+use crate::catalog::{Catalog, Problem, Settings};
 use crate::status::{self, Verdicts};
+use directories::Directories;
 use state::State;
 use watches::Change;
 
@@ -133,7 +134,7 @@ impl ClusterSource {
         watches::start(&self.client, &namespaces, &sender);
 
         let mut state = State::new(&self.settings.namespace, &namespaces);
-        let mut directories = Directories::default();
+        let mut directories = Directories::new(self.directory.clone(), self.poll, sender.clone());
         let mut synced_at = None;
         let mut ticks = interval(self.poll);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -152,6 +153,8 @@ impl ClusterSource {
                     tokio::task::spawn_blocking(move || catalog.tidy());
                 }
             }
+            let patience = if self.catalog.is_synced() { LONGEST_WAIT } else { FIRST_PATIENCE };
+            directories.follow(state.named_directories(), patience);
             if !state.is_synced() {
                 continue;
             }
@@ -160,7 +163,6 @@ impl ClusterSource {
             if !all_read && !self.catalog.is_synced() && synced_at.elapsed() < FIRST_PATIENCE {
                 continue;
             }
-            directories = self.look_at_directories(&mut state, directories).await;
             let mut changed = state.take_changes();
             if !self.catalog.is_synced() {
                 // At first everything is new: nobody wants to read that.
@@ -207,28 +209,6 @@ impl ClusterSource {
         self.unreadable.is_empty()
     }
 
-    /// Directories have no watch that could be trusted: kubelet and git-sync swap symlinks above them.
-    async fn look_at_directories(&self, state: &mut State, mut known: Directories) -> Directories {
-        let named: Vec<String> = state.named_directories().iter().cloned().collect();
-        if named.is_empty() && known.named.is_empty() {
-            return known;
-        }
-        let directory = self.directory.clone();
-        let looked = tokio::task::spawn_blocking(move || {
-            let found = known.look(&directory, named);
-            (known, found)
-        });
-        match looked.await {
-            Ok((known, found)) => {
-                if let Some(found) = found {
-                    state.fill_directories(found);
-                }
-                known
-            }
-            Err(_) => Directories::default(),
-        }
-    }
-
     async fn compile(&mut self, state: &State, changed: Vec<String>) -> Event {
         let (snapshot, settings, live) = (state.snapshot(), Arc::clone(&self.settings), self.catalog.clone());
         let before = std::mem::take(&mut self.problems);
@@ -264,32 +244,5 @@ async fn gather(changes: &mut mpsc::Receiver<Change>, state: &mut State) {
             Ok(Some(change)) => state.apply(change),
             Ok(None) | Err(_) => return,
         }
-    }
-}
-
-/// What is known of the directories on our own disk.
-#[derive(Debug, Default)]
-struct Directories {
-    named: Vec<String>,
-    seen: Option<Fingerprint>,
-}
-
-impl Directories {
-    /// Reads all of them again, if that may find something new.
-    fn look(
-        &mut self,
-        directory: &Directory,
-        named: Vec<String>,
-    ) -> Option<BTreeMap<String, Result<Arc<ObjectData>, String>>> {
-        let found = directory.fingerprint(&named);
-        if self.named == named && self.seen == Some(found) && found.is_settled() {
-            return None;
-        }
-        let root = directory.files_root.as_deref();
-        let read =
-            named.iter().map(|path| (path.clone(), files_root::read_directory(root, path).map(Arc::new)));
-        let contents = debug_span!("read_directories").in_scope(|| read.collect());
-        *self = Self { named, seen: Some(found) };
-        Some(contents)
     }
 }

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use serde_json::Value;
 
 use super::contents::Content;
+use super::directories::Found;
 use super::profiles::{Observed, ObservedProfiles, Profile};
 use super::watches::{Change, Seen};
 use crate::catalog::{NamespaceInput, ObjectData, ObjectKey, ProfileInput, Snapshot};
@@ -46,7 +47,7 @@ pub(super) struct State {
     /// Content of what profiles name.
     contents: BTreeMap<SourceKey, Held>,
     /// Directories that profiles name.
-    directories: BTreeMap<String, Result<Arc<ObjectData>, String>>,
+    directories: Part<Found>,
     /// Whether a source may be stale.
     unsure: bool,
     /// What changed since the last snapshot, for the log.
@@ -69,7 +70,7 @@ impl State {
             namespaces: Part::default(),
             objects: parts.collect(),
             contents: BTreeMap::new(),
-            directories: BTreeMap::new(),
+            directories: Part::default(),
             unsure: false,
             changed: BTreeSet::new(),
         }
@@ -101,6 +102,10 @@ impl State {
                     self.unsure |= !part.apply(seen).is_empty();
                 }
             }
+            Change::Directories(seen) => {
+                let changed = self.directories.apply(seen);
+                self.note("directory", changed);
+            }
         }
     }
 
@@ -131,9 +136,13 @@ impl State {
         }
     }
 
-    /// Whether every watch has told everything at least once.
+    /// Whether every watch has told everything at least once, and something was told of every directory.
     pub(super) fn is_synced(&self) -> bool {
-        self.profiles.synced && self.namespaces.synced && self.objects.values().all(|part| part.synced)
+        let is_told = |path: &String| self.directories.items.contains_key(path);
+        self.profiles.synced
+            && self.namespaces.synced
+            && self.objects.values().all(|part| part.synced)
+            && self.named_directories.iter().all(is_told)
     }
 
     /// The profiles as they were last seen.
@@ -191,20 +200,6 @@ impl State {
         self.contents.insert(key, Held { version, data });
     }
 
-    /// Takes what the directories hold now.
-    pub(super) fn fill_directories(
-        &mut self,
-        directories: BTreeMap<String, Result<Arc<ObjectData>, String>>,
-    ) {
-        self.directories.retain(|path, _| directories.contains_key(path));
-        for (path, found) in directories {
-            if self.directories.get(&path) != Some(&found) {
-                self.changed.insert(format!("directory {path}"));
-                self.directories.insert(path, found);
-            }
-        }
-    }
-
     /// Paths of the directories that profiles name.
     pub(super) fn named_directories(&self) -> &BTreeSet<String> {
         &self.named_directories
@@ -222,6 +217,7 @@ impl State {
             object: Arc::clone(object),
             delivered: self.delivered.get(name).cloned(),
         };
+        let directory = |(path, found): (&String, &Arc<Found>)| (path.clone(), Found::clone(found));
         let of_kind = |wanted: SourceKind| {
             let held = self.contents.iter().filter(move |((kind, _), _)| *kind == wanted);
             held.map(|((_, key), held)| (key.clone(), Arc::clone(&held.data))).collect()
@@ -232,7 +228,7 @@ impl State {
             namespaces: self.namespaces.items.clone(),
             config_maps: of_kind(SourceKind::ConfigMap),
             secrets: of_kind(SourceKind::Secret),
-            directories: self.directories.clone(),
+            directories: self.directories.items.iter().map(directory).collect(),
         }
     }
 }

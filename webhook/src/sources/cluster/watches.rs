@@ -18,6 +18,7 @@ use kube::{Api, Client, Resource, ResourceExt as _};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::directories::Found;
 use super::profiles::Profile;
 use crate::api::SparkProfile;
 use crate::api::names::NODE_SELECTOR_ANNOTATION;
@@ -57,6 +58,8 @@ pub(super) enum Change {
     Namespaces(Seen<NamespaceInput>),
     /// Kind, namespace, and the versions of its objects. Their content is read when a profile names them.
     Objects(SourceKind, String, Seen<String>),
+    /// What directories on our own disk hold.
+    Directories(Seen<Found>),
 }
 
 /// Starts every watch; they end when nobody receives any more.
