@@ -176,6 +176,14 @@ fn each_broken_link_is_found_with_its_remedy() {
         200
     );
 
+    // Also where everybody has them.
+    let mut everybody = binding("everybody", "reads-secrets");
+    everybody["subjects"] =
+        json!([{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:authenticated"}]);
+    api.create(&everybody).expect(201);
+    chain.broken("injector_permissions", "may read Secrets of every namespace", "create and delete alone");
+    assert_eq!(api.delete(&everybody).status, 200);
+
     // The profile says that it is not Ready.
     chain.say("False", "SourceMissing", "spec.files[0]: there is no ConfigMap");
     chain.broken("profile", "SourceMissing: spec.files[0]: there is no ConfigMap", "correct the profile");

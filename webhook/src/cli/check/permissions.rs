@@ -131,7 +131,9 @@ pub(super) async fn injectors(api: &Api, own: &str, account: &str, configuration
         .into_iter()
         .collect();
     let question = |right: Right<'_>| {
-        let groups = ["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{own}")];
+        // As whoever has its token: what everybody may do, it may do as well.
+        let ours = format!("system:serviceaccounts:{own}");
+        let groups = ["system:serviceaccounts", ours.as_str(), "system:authenticated"];
         let spec = json!({ "user": user, "groups": groups, "resourceAttributes": right.attributes() });
         (
             "subjectaccessreviews",
