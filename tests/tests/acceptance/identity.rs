@@ -87,6 +87,17 @@ fn the_api_server_alone_is_given_what_is_secret() {
     let other = World::start_on(&cluster, plan("identity-other", by_certificate(ca, "not-the-api-server")));
     let reply = other.api.create(&driver("identity-other", "refused"));
     assert!(reply.status >= 400 && reply.message().contains("--client-name"), "{}", reply.text);
+
+    // One that trusts another authority can say so by a TLS alert alone: these are the words that `check` explains.
+    let stranger = acceptance::Authority::new("stranger");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("ca.crt");
+    std::fs::write(&file, stranger.certificate()).expect("a file");
+    let file: &'static str = file.to_str().expect("UTF-8").to_owned().leak();
+    let other = World::start_on(&cluster, plan("identity-foreign", by_certificate(file, WEBHOOK_CLIENT)));
+    let reply = other.api.create(&driver("identity-foreign", "refused"));
+    let words = "remote error: tls: unknown certificate authority";
+    assert!(reply.status >= 400 && reply.message().contains(words), "{}", reply.text);
 }
 
 /// The files by which an API server shows webhooks the token in another file.

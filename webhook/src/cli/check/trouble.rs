@@ -1,7 +1,7 @@
 //! What the API server's words about a call that failed mean, and what to do.
 
 /// The part of a message by which a trouble is known, what it is, and the remedy; the first that fits counts.
-const TROUBLES: [(&str, &str, &str); 14] = [
+const TROUBLES: [(&str, &str, &str); 17] = [
     (
         "certificate signed by unknown authority",
         "the caBundle does not fit the certificate that the injector shows",
@@ -23,14 +23,24 @@ const TROUBLES: [(&str, &str, &str); 14] = [
         "it needs the name <service>.<namespace>.svc as subject alternative name",
     ),
     (
-        "bad certificate",
+        "tls: unknown certificate authority",
+        "the injector does not accept the API server's certificate",
+        "compare --client-ca with what signed the certificate in the API server's admission configuration",
+    ),
+    (
+        "tls: expired certificate",
+        "the API server's certificate for webhooks is not valid now",
+        "renew the one in the API server's admission configuration, and compare the clocks of both",
+    ),
+    (
+        "tls: bad certificate",
         "the injector does not accept the API server's certificate",
         "compare --client-ca and --client-name with the API server's admission configuration",
     ),
     (
-        "certificate required",
-        "the injector asks the API server for a certificate",
-        "give the API server one in its admission configuration, or leave --client-ca out",
+        "--client-",
+        "the injector does not take who asks for the API server",
+        "let --client-ca, --client-name and --client-token-file fit what the API server's admission configuration shows",
     ),
     (
         "connection refused",
@@ -41,6 +51,11 @@ const TROUBLES: [(&str, &str, &str); 14] = [
         "no endpoints available",
         "the Service has no ready replica",
         "look at the pods of the injector: kubectl describe pods, and their logs",
+    ),
+    (
+        "no service port",
+        "the Service does not have the port in the webhook configuration",
+        "let clientConfig.service.port and the port of the Service say the same: apply the manifests of this version",
     ),
     ("not found", "what the webhook configuration names is not there", "apply the manifests of this version"),
     (
@@ -96,6 +111,10 @@ mod tests {
             ("x509: certificate is valid for a, not s.n.svc", "another name"),
             ("dial tcp 127.0.0.1:1: connect: connection refused", "nobody listens"),
             ("no endpoints available for service \"s\"", "no ready replica"),
+            ("no service port 444 found for service \"s\"", "does not have the port"),
+            ("remote error: tls: unknown certificate authority", "does not accept the API server's"),
+            ("remote error: tls: expired certificate", "API server's certificate for webhooks is not valid"),
+            ("the client certificate has none of the names of --client-name", "does not take who asks"),
             ("service \"s\" not found", "not there"),
             ("context deadline exceeded", "in time"),
             ("net/http: request canceled (Client.Timeout exceeded while awaiting headers)", "in time"),
