@@ -43,6 +43,8 @@ fn secrets_of_our_name_are_ours_in_namespaces_that_opted_in() {
         json!({"metadata": {"labels": {"a": "b"}}}),
         json!({"metadata": {"ownerReferences": [
             {"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "0"}]}}),
+        // It would stay after its time, and its namespace could not end.
+        json!({"metadata": {"finalizers": ["a.b/c"]}}),
     ] {
         refused(&member.patch(&path, MERGE_PATCH, &change));
     }
