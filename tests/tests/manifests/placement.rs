@@ -84,6 +84,13 @@ fn an_isolated_namespace_keeps_every_pod_on_its_nodes() {
     }
     assert_eq!(api.dry_run(&selecting(&one, json!({"pool": "a", "zone": "z1", "disk": "ssd"}))).status, 201);
 
+    // Of a repeated key the last one counts, as it does for the webhook.
+    let twice = isolated("isolated-twice", "pool=a,zone=z1,pool = b");
+    let sentence = refused(&eventually(|| api.dry_run(&pod(&twice, &none, &none, &none)), 403));
+    assert!(sentence.contains("node selector zone=z1, pool = b, which"), "{sentence}");
+    refused(&api.dry_run(&selecting(&twice, json!({"pool": "a", "zone": "z1"}))));
+    assert_eq!(api.dry_run(&selecting(&twice, json!({"pool": "b", "zone": "z1"}))).status, 201);
+
     // Nothing demanded, an empty value demanded, and a text that demands nothing that can be given.
     let plain = namespace(api, &Namespace::new("isolated-plain").isolated());
     assert_eq!(api.dry_run(&pod(&plain, &none, &none, &none)).status, 201);
