@@ -12,9 +12,10 @@ pub struct CheckArgs {
     #[command(flatten)]
     pub cluster: ClusterArgs,
     /// Only this namespace; repeatable. Default: every one that opted in or is isolated
-    #[arg(long, short, value_name = "NS", env = "SPARK_INJECTOR_NAMESPACE", value_delimiter = ',')]
+    #[arg(long, short, value_name = "NS", env = "SPARK_INJECTOR_NAMESPACE", value_delimiter = ',',
+          value_parser = namespace)]
     pub namespace: Vec<String>,
-    /// Namespace of the injector; default that of the pod this runs in, else spark-injector
+    /// Namespace of the injector; default spark-injector
     #[arg(long, value_name = "NAMESPACE", env = "SPARK_INJECTOR_OWN_NAMESPACE", value_parser = namespace)]
     pub own_namespace: Option<String>,
     /// Service account of the injector, whose permissions are looked at

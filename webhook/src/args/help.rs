@@ -22,7 +22,7 @@ Examples:
   spark-injector inject --from profiles/ --namespace team-a -f driver.yaml
   spark-injector inject --from profiles/ --namespace team-a -f driver.yaml -o diff
   kubectl get pod spark-pi-driver -o yaml | spark-injector inject --from profiles/ --namespace team-a
-  spark-injector inject --from profiles/ -n team-a -f driver.yaml --with-secrets | kubectl apply -f -
+  spark-injector inject --from profiles/ -n team-a -f driver.yaml --with-secrets | kubectl apply -n team-a -f -
 
 Exit status:
   0  injected, or nothing to do; an AdmissionReview was answered

@@ -188,7 +188,7 @@ pub struct InjectArgs {
     #[command(flatten)]
     pub inputs: InputArgs,
     /// Namespace in which the objects would be created
-    #[arg(long, short, value_name = "NS", env = "SPARK_INJECTOR_NAMESPACE")]
+    #[arg(long, short, value_name = "NS", env = "SPARK_INJECTOR_NAMESPACE", value_parser = values::given_namespace)]
     pub namespace: String,
     /// File with the objects; `-` is the standard input
     #[arg(long, short, value_name = "FILE", default_value = "-")]
@@ -231,13 +231,13 @@ pub struct ExplainArgs {
     #[arg(long, env = "SPARK_INJECTOR_CLIENT_AUTHENTICATION")]
     pub client_authentication: bool,
     /// Namespace in which the objects would be created
-    #[arg(long, short, value_name = "NS", env = "SPARK_INJECTOR_NAMESPACE")]
+    #[arg(long, short, value_name = "NS", env = "SPARK_INJECTOR_NAMESPACE", value_parser = values::given_namespace)]
     pub namespace: String,
     /// File with the objects; `-` is the standard input
     #[arg(long, short, value_name = "FILE", default_value = "-")]
     pub file: PathBuf,
     /// A pod of the cluster instead of a file: what one like it would be given today
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["file", "from", "running"])]
+    #[arg(long, value_name = "NAME", value_parser = values::pod, conflicts_with_all = ["file", "from", "running"])]
     pub pod: Option<String>,
     /// The Spark pods that run in the namespace: which were injected, and with an old revision or the current one
     #[arg(long, conflicts_with_all = ["file", "from"])]

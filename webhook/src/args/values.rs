@@ -30,6 +30,24 @@ pub(super) fn namespace(text: &str) -> Result<String, String> {
     Err(format!("expected the name of a namespace: {LABEL_NAME}"))
 }
 
+/// The name of a namespace where one has to be given: it becomes a part of a path.
+pub(super) fn given_namespace(text: &str) -> Result<String, String> {
+    namespace(text).and_then(|name| {
+        let missing = || format!("expected the name of a namespace: {LABEL_NAME}");
+        if name.is_empty() { Err(missing()) } else { Ok(name) }
+    })
+}
+
+/// The name of a pod, as far as it may become a part of a path.
+pub(super) fn pod(text: &str) -> Result<String, String> {
+    let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    let ends = |end: Option<char>| end.is_some_and(|c| c.is_ascii_alphanumeric());
+    if text.chars().all(is_part) && ends(text.chars().next()) && ends(text.chars().next_back()) {
+        return Ok(text.to_owned());
+    }
+    Err("expected the name of a pod: lower-case letters, digits, - and .".to_owned())
+}
+
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "expected an IP address and a port, such as 0.0.0.0:8443 or [::1]:0".to_owned())
 }
@@ -56,6 +74,15 @@ mod tests {
         }
         assert!(namespace("").is_ok() && namespace("team-a").is_ok());
         assert!(namespace("Team A").unwrap_err().contains("at most 63"));
+    }
+
+    #[test]
+    fn names_that_lead_elsewhere_are_refused() {
+        assert!(given_namespace("team-a").is_ok() && pod("spark-pi.1-driver").is_ok());
+        for bad in ["", "..", "a/b", "team-a?watch", "A", "%2e"] {
+            assert!(given_namespace(bad).unwrap_err().contains("name of a namespace"), "{bad}");
+            assert!(pod(bad).unwrap_err().contains("name of a pod"), "{bad}");
+        }
     }
 
     #[test]

@@ -38,7 +38,8 @@ pub(super) fn ask<T>(
     question: impl AsyncFnOnce(Live) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let access = Access::from(cluster);
-    let (settings, _) = compile.settings(cluster::own_namespace());
+    // Not that of the pod that this runs in, which may be anybody's.
+    let (settings, _) = compile.settings(None);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
     runtime.block_on(async {
         let connection = cluster::connect(&access).await;

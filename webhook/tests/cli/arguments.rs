@@ -49,6 +49,24 @@ fn unusable_arguments_end_with_2() {
     }
 }
 
+/// They become parts of paths on the API server.
+#[test]
+fn names_lead_nowhere_else() {
+    let folder = Folder::new();
+    for (line, said) in [
+        ("explain --namespace team-a --pod ../secrets/a", "the name of a pod"),
+        ("explain --namespace team-a --pod=", "the name of a pod"),
+        ("explain --namespace .. --running", "the name of a namespace"),
+        ("explain --namespace= --running", "the name of a namespace"),
+        ("inject --from p --namespace=", "the name of a namespace"),
+        ("check --namespace team-a,a/b", "the name of a namespace"),
+    ] {
+        let ran = folder.run(line, "");
+        assert_eq!(ran.code, 2, "{line}: {}", ran.stderr);
+        assert!(ran.stderr.contains(said), "{line}: {}", ran.stderr);
+    }
+}
+
 #[test]
 fn flags_have_environment_variables() {
     let folder = Folder::new();

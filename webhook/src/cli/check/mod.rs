@@ -55,7 +55,7 @@ const OLDEST_MINOR: u32 = 31;
 pub(super) fn run(args: CheckArgs) -> Result<(), Failure> {
     let CheckArgs {
         cluster,
-        namespace,
+        namespace: mut only,
         own_namespace,
         service_account,
         webhook_configuration,
@@ -63,8 +63,11 @@ pub(super) fn run(args: CheckArgs) -> Result<(), Failure> {
         failed,
         output,
     } = args;
-    let own = own_namespace.filter(|name| !name.is_empty());
-    let own = own.or_else(cluster::own_namespace).unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
+    // A variable that is set and empty says nothing.
+    only.retain(|name| !name.is_empty());
+    let init_image = init_image.filter(|image| !image.is_empty());
+    // Not that of the pod that this runs in, which may be anybody's.
+    let own = own_namespace.filter(|name| !name.is_empty()).unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
     let access = Access::from(cluster);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
     let report = runtime.block_on(async {
@@ -72,7 +75,7 @@ pub(super) fn run(args: CheckArgs) -> Result<(), Failure> {
         let connection = connection.map_err(|error| Failure::Unusable(error.to_string()))?;
         let chain = Chain {
             api: Api::new(connection),
-            only: namespace,
+            only,
             own,
             account: service_account,
             configuration: webhook_configuration,
