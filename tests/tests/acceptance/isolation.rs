@@ -95,6 +95,12 @@ fn every_pod_of_an_isolated_namespace_stays_on_its_nodes() {
 
     // What would lead around the selector.
     assert_refused(&ask("isolated", json!({"nodeName": "n1"})), "the pod sets nodeName n1");
+    // Of a pod that is applied by the server, the API server keeps what it drops from one that is posted.
+    let mut leaving = plain("isolated", "leaving", &json!({"nodeName": "n1"}));
+    leaving["metadata"]["deletionTimestamp"] = "2030-01-01T00:00:00Z".into();
+    let path = "/api/v1/namespaces/isolated/pods/leaving?fieldManager=acceptance";
+    let applied = api.patch(path, "application/apply-patch+yaml", &leaving);
+    assert_refused(&applied, "the pod sets nodeName n1");
     let term = json!({"matchExpressions": [{"key": "pool", "operator": "In", "values": ["b"]}]});
     let required = json!({"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}});
     let affinity = json!({"affinity": {"nodeAffinity": required}});

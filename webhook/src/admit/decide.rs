@@ -141,12 +141,10 @@ fn reachable<'c>(
     if EXCLUDED_NAMESPACES.contains(&namespace) || namespace == catalog.own_namespace() {
         return Err(Step::Skip(Skip::ExcludedNamespace));
     }
-    // No kubelet runs a pod because the API server has a mirror of it: forging one gains nothing.
+    // No kubelet runs a pod because the API server has a mirror of it: forging one gains nothing. (A date of deletion is
+    // no reason to leave a pod alone: whoever applies a pod by the server may give it one.)
     if pod.annotation(MIRROR_ANNOTATION).is_some() {
         return Err(Step::Skip(Skip::MirrorPod));
-    }
-    if pod.metadata.as_ref().is_some_and(|metadata| metadata.deletion_timestamp.is_some()) {
-        return Err(Step::Skip(Skip::Terminating));
     }
     catalog.namespace(namespace).ok_or(Step::Wait)
 }

@@ -24,8 +24,6 @@ pub enum Skip {
     NotIsolating,
     /// Neither a driver nor an executor.
     NotSpark,
-    /// The pod is going away already.
-    Terminating,
     /// The init container is a Linux program.
     Windows,
 }
@@ -42,7 +40,6 @@ impl Skip {
             Self::NotAPodCreation => "not_a_pod_creation",
             Self::NotIsolating => "profile_not_isolating",
             Self::NotSpark => "not_spark",
-            Self::Terminating => "terminating",
             Self::Windows => "windows",
         }
     }
@@ -58,7 +55,6 @@ impl Skip {
             Self::NotAPodCreation => "only the creation of pods is of interest",
             Self::NotIsolating => "the profile of this namespace does not have nodeSelector.scope: AllPods",
             Self::NotSpark => "the pod is no Spark driver or executor: its label spark-role says neither",
-            Self::Terminating => "the pod is being deleted",
             Self::Windows => "the pod is for Windows, the init container is a Linux program",
         }
     }

@@ -98,8 +98,6 @@ pub(super) struct Metadata<'a> {
     pub labels: Option<TextMap<'a>>,
     /// Annotations.
     pub annotations: Option<TextMap<'a>>,
-    /// Present on a pod that is going away.
-    pub deletion_timestamp: Option<IgnoredAny>,
 }
 
 /// `spec` of a pod.

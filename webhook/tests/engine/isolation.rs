@@ -118,6 +118,8 @@ fn a_node_that_is_chosen_by_name_is_refused() {
         &["n1", "leave nodeName out"],
     );
     held(&catalog, &with(plain(), "/spec/nodeName", ""));
+    let leaving = with(plain(), "/metadata/deletionTimestamp", "2030-01-01T00:00:00Z");
+    refused(&catalog, &with(leaving, "/spec/nodeName", "n1"), "node_name_forbidden", &["n1"]);
     let spark = with(driver(), "/spec/nodeName", "n1");
     refused(&catalog, &spark, "node_name_forbidden", &["isolated by profile team-a"]);
 }

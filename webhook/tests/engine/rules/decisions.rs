@@ -53,12 +53,18 @@ fn pods_that_cannot_be_changed_are_left_alone() {
     let catalog = everywhere().catalog();
     let mirror = with(driver(), "/metadata/annotations/kubernetes.io~1config.mirror", "x");
     assert_eq!(untouched(&catalog, TEAM, &mirror), "mirror_pod");
-    let terminating = with(driver(), "/metadata/deletionTimestamp", "2026-01-01T00:00:00Z");
-    assert_eq!(untouched(&catalog, TEAM, &terminating), "terminating");
     let windows = admit(&catalog, TEAM, &with(driver(), "/spec/os", json!({ "name": "windows" })));
     assert_eq!(windows.answer.record.reason, "windows");
     assert!(windows.warnings[0].contains("Windows"), "{:?}", windows.warnings);
     inject(&catalog, &with(driver(), "/spec/os", json!({ "name": "linux" })));
+}
+
+#[test]
+fn a_pod_that_says_it_is_being_deleted_is_one_like_any_other() {
+    // The API server drops this from a pod that is posted, and keeps it in one that is applied by the server.
+    let pod = with(driver(), "/metadata/deletionTimestamp", "2030-01-01T00:00:00Z");
+    let catalog = everywhere().catalog();
+    assert_eq!(inject(&catalog, &pod)["spec"], inject(&catalog, &driver())["spec"]);
 }
 
 #[test]
