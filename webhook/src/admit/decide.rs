@@ -6,8 +6,8 @@ use super::reinvoked::{self, Stranger};
 use super::review::Request;
 use super::spark_container::find_spark_container;
 use crate::api::names::{
-    EXCLUDED_NAMESPACES, INJECT_DISABLED, INJECT_LABEL, ISOLATE_LABEL, MIRROR_ANNOTATION, SPARK_ROLE_LABEL,
-    STATUS_ANNOTATION, VARIANT_LABEL,
+    INJECT_DISABLED, INJECT_LABEL, ISOLATE_LABEL, MIRROR_ANNOTATION, SPARK_ROLE_LABEL, STATUS_ANNOTATION,
+    VARIANT_LABEL,
 };
 use crate::api::{Mode, Role};
 use crate::catalog::{Catalog, CompiledProfile, NamespaceEntry, Service};
@@ -138,7 +138,7 @@ fn reachable<'c>(
     pod: &Pod<'_>,
 ) -> Result<NamespaceEntry<'c>, Step<'static>> {
     let namespace = request.namespace.as_deref().unwrap_or_default();
-    if EXCLUDED_NAMESPACES.contains(&namespace) || namespace == catalog.own_namespace() {
+    if catalog.excludes(namespace) {
         return Err(Step::Skip(Skip::ExcludedNamespace));
     }
     // No kubelet runs a pod because the API server has a mirror of it: forging one gains nothing. (A date of deletion is

@@ -48,6 +48,7 @@ use self::namespaces::{Entry, Namespaces};
 use self::revisions::Revisions;
 use crate::admit::plan::NodeSelector;
 use crate::api::Mode;
+use crate::api::names::EXCLUDED_NAMESPACES;
 
 /// Everything known at one moment; immutable, swapped whole. What did not change is shared with the catalog before.
 #[derive(Clone, Debug, Default)]
@@ -141,9 +142,9 @@ impl Catalog {
         self.namespace(namespace).is_some_and(isolates)
     }
 
-    /// Names of the namespaces that opted in, sorted.
+    /// Names of the namespaces that opted in and are not excluded, sorted.
     pub fn namespaces(&self) -> Vec<&str> {
-        let opted_in = self.namespaces.iter().filter(|(_, entry)| entry.opted_in);
+        let opted_in = self.namespaces.iter().filter(|(name, entry)| entry.opted_in && !self.excludes(name));
         let mut names: Vec<&str> = opted_in.map(|(name, _)| name).collect();
         names.sort_unstable();
         names
@@ -230,7 +231,13 @@ impl Catalog {
         places.into_iter().flat_map(object).collect()
     }
 
-    /// The injector's own namespace, which is never injected.
+    /// Whether a namespace is the injector's own or one of the control plane: nothing in it is ever touched, whoever
+    /// labels it.
+    pub fn excludes(&self, namespace: &str) -> bool {
+        EXCLUDED_NAMESPACES.contains(&namespace) || namespace == self.own_namespace()
+    }
+
+    /// The injector's own namespace.
     pub fn own_namespace(&self) -> &str {
         &self.settings.namespace
     }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use spark_injector::catalog::Catalog;
 
 use super::says;
-use crate::support::{World, driver, executor, inject, named, world};
+use crate::support::{TEAM, World, driver, executor, inject, named, world};
 
 const FILES: &str = "files: [{mountPath: /x, configMap: {name: c}}]";
 
@@ -114,6 +114,19 @@ fn in_a_cluster_a_revision_serves_once_its_secrets_are_delivered() {
     assert_eq!(third.deliveries()[0].secrets.len(), 1);
     let restarted = world.compile(None);
     assert_eq!(restarted.profiles()[0].revision, new);
+}
+
+#[test]
+fn nothing_is_delivered_where_no_pod_is_ever_touched() {
+    let on = [("spark-injector.io/inject", "enabled")];
+    let spec =
+        "{delivery: Secret, namespaces: {selector: {}}, files: [{mountPath: /x, configMap: {name: c}}]}";
+    let names = ["kube-system", "kube-public", "kube-node-lease", "spark-injector"];
+    let world = names.into_iter().fold(small(), |world, name| world.namespace(name, &on, &[])).spec(spec);
+    let catalog = world.catalog();
+    assert_eq!(catalog.deliveries()[0].namespaces, [TEAM]);
+    assert_eq!(catalog.namespaces(), [TEAM]);
+    assert!(catalog.secrets(Some("kube-system")).is_empty());
 }
 
 #[test]
