@@ -120,7 +120,9 @@ fn anew(
         }
         Err(problems) => {
             let first = problems.first().map(Problem::in_short).unwrap_or_default();
-            let revisions = last_good.cloned().ok_or(first);
+            // One that waits for its delivery is good as well, and other replicas may have heard of it before the mistake.
+            let again = |last_good: &Revisions| last_good.next(Arc::clone(last_good.wanted()), moment);
+            let revisions = last_good.map(again).ok_or(first);
             // Whom a profile serves is part of what keeps serving, where it does not say it any more.
             let claim_is_broken = problems.iter().any(|problem| problem.path.starts_with("spec.namespaces"));
             let outline = match before.filter(|_| claim_is_broken && revisions.is_ok()) {

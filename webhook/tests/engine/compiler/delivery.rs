@@ -130,6 +130,25 @@ fn nothing_is_delivered_where_no_pod_is_ever_touched() {
 }
 
 #[test]
+fn a_mistake_does_not_keep_what_is_delivered_from_serving() {
+    let spec = "{delivery: Secret, files: [{mountPath: /x, configMap: {name: c}}]}";
+    let cluster = |spec: &str, content: &[u8], delivered: &str, previous: Option<&Catalog>| {
+        let mut world = world().config_map("c", &[("a", content)]).spec(spec);
+        world.settings.switch_after_delivery = true;
+        world.snapshot.profiles[0].delivered = Some(delivered.to_owned());
+        world.compile(previous)
+    };
+    let first = cluster(spec, b"1", "", None);
+    let waiting = cluster(spec, b"2", "", Some(&first));
+    let new = waiting.wanted_revision(TEAM).unwrap().to_owned();
+    // Another replica heard of the delivery in a moment of its own, before the mistake.
+    let other = cluster(spec, b"2", &new, Some(&waiting));
+    let broken = cluster("{nonsense: 1}", b"2", &new, Some(&waiting));
+    assert_eq!(broken.profiles()[0].revision, new);
+    assert_eq!(other.profiles()[0].revision, new);
+}
+
+#[test]
 fn nothing_waits_for_a_delivery_that_will_not_happen() {
     let spec = |mode: &str, delivery: &str| {
         format!(
