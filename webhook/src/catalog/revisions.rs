@@ -55,21 +55,28 @@ impl Revisions {
     /// After another compile: it serves at once, or waits until its Secrets are delivered.
     pub(super) fn next(&self, compiled: Arc<CompiledProfile>, moment: Moment<'_>) -> Self {
         let mut next = self.clone();
+        // Another replica may have heard of its delivery, and serve it until the next one.
+        let is_other = |pending: &Arc<_>| !Arc::ptr_eq(pending, &compiled) && **pending != *compiled;
+        if let Some(passed_over) = next.pending.take().filter(is_other) {
+            next.supersede(&passed_over, moment.now);
+        }
         if Arc::ptr_eq(&compiled, &self.serving) || *compiled == *self.serving {
             // The same again: neither a step nor another object to hold.
-            next.pending = None;
         } else if self.waits(&compiled, moment) {
             next.pending = Some(compiled);
         } else {
-            next.pending = None;
-            let profile = Arc::new(self.serving.without_secrets());
-            next.recent.retain(|recent| *recent.profile != *profile);
-            next.recent.insert(0, Recent { profile, superseded: moment.now });
-            next.recent.truncate(MAX_RECENT);
+            next.supersede(&self.serving, moment.now);
             next.serving = compiled;
         }
         next.forget(moment.now);
         next
+    }
+
+    fn supersede(&mut self, profile: &CompiledProfile, now: SystemTime) {
+        let profile = Arc::new(profile.without_secrets());
+        self.recent.retain(|recent| *recent.profile != *profile);
+        self.recent.insert(0, Recent { profile, superseded: now });
+        self.recent.truncate(MAX_RECENT);
     }
 
     fn waits(&self, compiled: &CompiledProfile, moment: Moment<'_>) -> bool {

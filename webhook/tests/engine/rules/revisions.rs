@@ -70,6 +70,26 @@ fn a_replica_that_still_waits_for_a_delivery_knows_what_it_waits_for() {
 }
 
 #[test]
+fn what_a_replica_waited_for_is_known_to_it_after_the_next_change() {
+    let cluster = |text: &str, delivered: Option<&str>, previous: Option<&Catalog>| {
+        let mut world = holding(text, "Secret").settings(|settings| settings.switch_after_delivery = true);
+        world.snapshot.profiles[0].delivered = delivered.map(ToOwned::to_owned);
+        world.compile(previous)
+    };
+    let old = cluster("1", None, None);
+    let waiting = cluster("2", None, Some(&old));
+    let wanted = waiting.wanted_revision("team-a").unwrap().to_owned();
+    // The other replica heard of the delivery first, this one of a further change, or that it was taken back.
+    let given = inject(&cluster("2", Some(&wanted), Some(&waiting)), &driver());
+    for text in ["3", "1"] {
+        let further = cluster(text, None, Some(&waiting));
+        assert_eq!(untouched(&further, TEAM, &given), "complete", "{text}");
+        let late = cluster(text, Some(&wanted), Some(&further));
+        assert_eq!(untouched(&late, TEAM, &given), "complete", "{text}");
+    }
+}
+
+#[test]
 fn what_another_webhook_took_away_comes_back_as_it_was() {
     let old = holding("1", "Env").catalog();
     let new = holding("2", "Env").compile(Some(&old));
