@@ -67,6 +67,8 @@ fn apply_unproven(site: &Site) {
 /// No pod of the namespace of the good profile was ever refused, or asked to wait.
 #[track_caller]
 fn assert_unnoticed(webhook: &Webhook) {
+    // An answer is there before its line.
+    webhook.wait_for_log(r#""namespace":"good""#);
     let lines = webhook.log();
     let lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let outcomes: Vec<Value> = lines
