@@ -156,6 +156,17 @@ impl Record {
 }
 
 impl Answer {
+    /// Whether a newer catalog may know better. The API server asks about namespaces that carry the label, so whoever does
+    /// not know the namespace, or not its label, may be behind.
+    pub fn may_be_behind(&self) -> bool {
+        let unlabelled = [Skip::NamespaceNotOptedIn.reason(), Skip::NamespaceNotIsolated.reason()];
+        match self.record.outcome {
+            Outcome::Unavailable => true,
+            Outcome::Skipped => unlabelled.contains(&self.record.reason),
+            _ => false,
+        }
+    }
+
     /// A body that is not an AdmissionReview. It is never echoed: it may hold secrets.
     pub fn malformed(message: &str) -> Self {
         Self {

@@ -85,7 +85,7 @@ async fn answer<B: Body<Data = Bytes>>(
         Err(refusal) => return refused(refusal),
     };
     match judge(app, reviewer, &held.bytes) {
-        Some(answer) if answer.record.outcome != Outcome::Unavailable => answer,
+        Some(answer) if !answer.may_be_behind() => answer,
         _ => judge_later(app, reviewer, &held.bytes, deadline).await,
     }
 }
@@ -101,7 +101,7 @@ fn judge(app: &App, reviewer: Reviewer, body: &[u8]) -> Option<Answer> {
 }
 
 /// Judges with each catalog that comes, until one of them knows enough or the caller has waited long enough: a pod may
-/// be created in the moment after its namespace, and the API server is the first to know of both.
+/// be created in the moment after its namespace was, or was labelled, and the API server is the first to know of both.
 async fn judge_later(app: &App, reviewer: Reviewer, body: &[u8], deadline: Instant) -> Answer {
     let patience = deadline.min(Instant::now() + PATIENCE);
     // Before the first look: a catalog that comes after it is heard of.
@@ -110,8 +110,7 @@ async fn judge_later(app: &App, reviewer: Reviewer, body: &[u8], deadline: Insta
         let answer = judge(app, reviewer, body).unwrap_or_else(|| {
             later("not_synced", "spark-injector has not read its profiles and namespaces yet\n")
         });
-        let waits = answer.record.outcome == Outcome::Unavailable;
-        if !waits || !matches!(timeout_at(patience, changes.changed()).await, Ok(Ok(()))) {
+        if !answer.may_be_behind() || !matches!(timeout_at(patience, changes.changed()).await, Ok(Ok(()))) {
             return answer;
         }
     }
