@@ -82,10 +82,11 @@ impl Watch {
         match self.load() {
             Ok(load) => {
                 self.kept = None;
-                // Noted only now: what could not be read is looked at again, whatever the fingerprint says.
-                self.seen = Some(found);
                 let previous = self.catalog.load_full();
-                Change::Reloaded(self.compile(load, Some(&previous)))
+                let reload = self.compile(load, Some(&previous));
+                // Noted only now: what could not be read or compiled is looked at again, whatever the fingerprint says.
+                self.seen = Some(found);
+                Change::Reloaded(reload)
             }
             Err(unreadable) => {
                 let text = unreadable.to_string();

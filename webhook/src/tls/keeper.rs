@@ -92,7 +92,7 @@ impl Keeper {
     }
 
     /// Looks for ever.
-    pub async fn run(mut self) {
+    pub async fn run(&mut self) {
         let (mut steps, mut retry) = (0, RETRY.0);
         loop {
             let pause = match self.look().await {

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
 use sha2::{Digest, Sha256};
 use spark_injector_certs::{ClientAuthorities, ClientBundle};
 
+use super::kept::keep_looking;
 use crate::args::ClientArgs;
 use crate::cli::exit::Failure;
 use crate::server::{Clients, Names, Token};
@@ -55,21 +57,14 @@ impl ClientFiles {
     }
 
     /// Looks at the files for ever.
-    pub(super) async fn keep(mut self, every: Duration) {
-        while self.bundle.is_some() || self.token.is_some() {
-            tokio::time::sleep(every).await;
-            let looked = tokio::task::spawn_blocking(move || {
-                tracing::debug_span!("read_client_files").in_scope(|| self.look());
-                self
-            });
-            let Ok(next) = looked.await else {
-                tracing::error!(
-                    "the files of client authentication are no longer reloaded; restart spark-injector"
-                );
-                return;
-            };
-            self = next;
+    pub(super) async fn keep(self, every: Duration, failures: Counter) {
+        if self.bundle.is_none() && self.token.is_none() {
+            return;
         }
+        keep_looking("clients", failures, (self, every), |files| {
+            tracing::debug_span!("read_client_files").in_scope(|| files.look());
+        })
+        .await;
     }
 
     fn look(&mut self) {

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use kube::Client;
 use spark_injector_certs::{ClientAuthorities, Event, Handshake, Pair, Protocols, Reloader, Rules};
 
+use super::kept::{keep, keep_looking};
 use crate::args::{OwnTlsArgs, TlsArgs, TlsVersion};
 use crate::cli::exit::Failure;
 use crate::server::Tls;
@@ -14,8 +15,8 @@ use crate::tls::{Keeper, Names, Settings};
 
 /// Where the certificate comes from.
 pub(super) enum Credentials {
-    /// A pair of files that is looked at again and again.
-    Files(Files),
+    /// A pair of files that is looked at every so often.
+    Files(Files, Duration),
     /// Our own authority, which the replicas share.
     Own(Box<Keeper>),
 }
@@ -24,7 +25,6 @@ pub(super) enum Credentials {
 pub(super) struct Files {
     reloader: Reloader,
     not_after: SystemTime,
-    every: Duration,
     tls: Tls,
 }
 
@@ -53,8 +53,8 @@ impl Credentials {
             Reloader::start(pair, SystemTime::now()).map_err(|error| Failure::Unusable(error.to_string()))?;
         metrics.certificate_in_use(credentials.not_before, credentials.not_after);
         let tls = Tls::new(credentials.config);
-        let files = Files { reloader, not_after: credentials.not_after, every: tls_poll, tls: tls.clone() };
-        Ok((Self::Files(files), tls))
+        let files = Files { reloader, not_after: credentials.not_after, tls: tls.clone() };
+        Ok((Self::Files(files, tls_poll), tls))
     }
 
     /// Nothing is shown, and the process is not ready, until the API server has been asked. Call it inside a runtime.
@@ -76,9 +76,21 @@ impl Credentials {
 
     /// Keeps what is shown up to date for ever.
     pub(super) async fn keep(self, metrics: Arc<Metrics>) {
+        let failures = metrics.task_failures("certificate");
         match self {
-            Self::Files(files) => files.keep(metrics).await,
-            Self::Own(keeper) => keeper.run().await,
+            Self::Files(files, every) => {
+                keep_looking("certificate", failures, (files, every), move |files| files.look(&metrics))
+                    .await;
+            }
+            Self::Own(keeper) => {
+                // It knows nothing that the next look would not find again.
+                let keeper = Arc::new(tokio::sync::Mutex::new(*keeper));
+                let work = move || {
+                    let keeper = Arc::clone(&keeper);
+                    async move { keeper.lock().await.run().await }
+                };
+                keep("certificate", failures, work).await;
+            }
         }
     }
 }
@@ -107,39 +119,24 @@ fn settings(args: OwnTlsArgs, namespace: String, handshake: Handshake) -> Settin
 }
 
 impl Files {
-    /// Looks at the files for ever.
-    async fn keep(self, metrics: Arc<Metrics>) {
-        let Self { mut reloader, mut not_after, every, tls } = self;
-        loop {
-            tokio::time::sleep(every).await;
-            let looked = tokio::task::spawn_blocking(move || {
-                let event =
-                    tracing::debug_span!("read_certificate").in_scope(|| reloader.poll(SystemTime::now()));
-                (reloader, event)
-            });
-            let Ok((next, event)) = looked.await else {
-                metrics.certificate_reloaded(Reloaded::Error);
-                tracing::error!("the certificate is no longer reloaded; restart spark-injector");
-                return;
-            };
-            reloader = next;
-            match event {
-                Event::Unchanged => {}
-                Event::Loaded(credentials) => {
-                    not_after = credentials.not_after;
-                    tls.replace(credentials.config);
-                    metrics.certificate_in_use(credentials.not_before, not_after);
-                    metrics.certificate_reloaded(Reloaded::Ok);
-                    tracing::info!("another certificate is served");
-                }
-                Event::Refused(error) => {
-                    metrics.certificate_reloaded(Reloaded::Error);
-                    metrics.certificate_trouble(SystemTime::now());
-                    tracing::error!(%error, "certificate not usable; the old one stays");
-                }
+    fn look(&mut self, metrics: &Metrics) {
+        let Self { reloader, not_after, tls } = self;
+        match tracing::debug_span!("read_certificate").in_scope(|| reloader.poll(SystemTime::now())) {
+            Event::Unchanged => {}
+            Event::Loaded(credentials) => {
+                *not_after = credentials.not_after;
+                tls.replace(credentials.config);
+                metrics.certificate_in_use(credentials.not_before, *not_after);
+                metrics.certificate_reloaded(Reloaded::Ok);
+                tracing::info!("another certificate is served");
             }
-            let is_expired = SystemTime::now() > not_after;
-            tls.set_trouble(is_expired.then(|| "the serving certificate has expired".to_owned()));
+            Event::Refused(error) => {
+                metrics.certificate_reloaded(Reloaded::Error);
+                metrics.certificate_trouble(SystemTime::now());
+                tracing::error!(%error, "certificate not usable; the old one stays");
+            }
         }
+        let is_expired = SystemTime::now() > *not_after;
+        tls.set_trouble(is_expired.then(|| "the serving certificate has expired".to_owned()));
     }
 }

@@ -7,6 +7,7 @@ use kube::Client;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::kept::{keep, keep_looking};
 use super::writers;
 use crate::args::{CompileArgs, Inputs};
 use crate::cli::exit::Failure;
@@ -68,41 +69,33 @@ impl Source {
 
     /// Follows the inputs for ever.
     pub(super) async fn keep(self, metrics: Arc<Metrics>) {
+        let failures = metrics.task_failures("inputs");
         match self {
-            Self::Directory { watch, every } => keep_directory(*watch, every, &metrics).await,
+            Self::Directory { watch, every } => {
+                keep_looking("inputs", failures, (*watch, every), move |watch| look(watch, &metrics)).await;
+            }
             Self::Cluster { source, .. } => {
-                let catalog = source.catalog();
-                source.run(|event| note(&event, &catalog, &metrics)).await;
+                let work = || {
+                    let (source, catalog, metrics) = (source.clone(), source.catalog(), Arc::clone(&metrics));
+                    source.run(move |event| note(&event, &catalog, &metrics))
+                };
+                keep("inputs", failures, work).await;
             }
         }
     }
 }
 
-async fn keep_directory(mut watch: Watch, every: Duration, metrics: &Metrics) {
-    loop {
-        tokio::time::sleep(every).await;
-        // Reading and compiling block; requests go on meanwhile with the catalog of before.
-        let looked = tokio::task::spawn_blocking(move || {
-            let change = watch.poll();
-            (watch, change)
-        });
-        let Ok((next, change)) = looked.await else {
+fn look(watch: &mut Watch, metrics: &Metrics) {
+    match watch.poll() {
+        Change::None => {}
+        Change::Reloaded(reload) => {
+            metrics.catalog_reloaded(Reloaded::Ok);
+            report(&reload, &watch.catalog(), metrics);
+        }
+        Change::Kept(unreadable) => {
             metrics.catalog_reloaded(Reloaded::Error);
-            tracing::error!("profiles are no longer reloaded; restart spark-injector");
-            return;
-        };
-        watch = next;
-        match change {
-            Change::None => {}
-            Change::Reloaded(reload) => {
-                metrics.catalog_reloaded(Reloaded::Ok);
-                report(&reload, &watch.catalog(), metrics);
-            }
-            Change::Kept(unreadable) => {
-                metrics.catalog_reloaded(Reloaded::Error);
-                let problems: Vec<String> = unreadable.0.iter().map(ToString::to_string).collect();
-                tracing::error!(problems = problems.join("; "), "inputs unreadable; the last good ones stay");
-            }
+            let problems: Vec<String> = unreadable.0.iter().map(ToString::to_string).collect();
+            tracing::error!(problems = problems.join("; "), "inputs unreadable; the last good ones stay");
         }
     }
 }
@@ -117,6 +110,7 @@ fn note(event: &Event, catalog: &LiveCatalog, metrics: &Metrics) {
         }
         Event::Failed => {
             metrics.catalog_reloaded(Reloaded::Error);
+            metrics.task_failures("inputs").inc();
             tracing::error!(
                 "profiles cannot be compiled: a defect of spark-injector; the last good ones stay"
             );

@@ -3,6 +3,7 @@
 mod clients;
 mod credentials;
 mod inputs;
+mod kept;
 mod logging;
 mod signals;
 mod writers;
@@ -79,7 +80,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         tokio::spawn(inputs.keep(Arc::clone(&metrics)));
         let proofs = clients.clients();
         tokio::spawn(credentials.keep(Arc::clone(&metrics)));
-        tokio::spawn(clients.keep(tls_poll));
+        tokio::spawn(clients.keep(tls_poll, metrics.task_failures("clients")));
         announce(bound.addresses().map_err(internal)?)?;
         let log = Some(logging.admissions);
         let reviewer = admit::review;

@@ -53,6 +53,11 @@ struct Refusal {
     reason: &'static str,
 }
 
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Task {
+    task: &'static str,
+}
+
 /// Every metric of the process.
 pub struct Metrics {
     registry: Mutex<Registry>,
@@ -73,6 +78,7 @@ pub struct Metrics {
     /// The delivery of Secrets counts by itself.
     pub delivery: DeliveryMetrics,
     strangers: Family<Refusal, Counter>,
+    task_failures: Family<Task, Counter>,
 }
 
 /// What is measured when somebody asks, instead of at every change.
@@ -148,6 +154,9 @@ impl Metrics {
         let strangers = Family::default();
         let help = "Callers that did not prove to be the API server, by what was missing";
         registry.register("client_authentication_failures", help, strangers.clone());
+        let task_failures = Family::default();
+        let help = "Defects that ended a task, which begins again; what is known stays in use";
+        registry.register("task_failures", help, task_failures.clone());
         let tls_last_error = Gauge::default();
         let help = "When renewing or publishing certificates failed last, or had to be repaired; 0 for never";
         registry.register_with_unit("tls_last_error_timestamp", help, Unit::Seconds, tls_last_error.clone());
@@ -180,6 +189,7 @@ impl Metrics {
             ports,
             delivery,
             strangers,
+            task_failures,
         }
     }
 
@@ -222,6 +232,11 @@ impl Metrics {
     /// A caller did not prove to be the API server.
     pub(super) fn stranger(&self, reason: &'static str) {
         self.strangers.get_or_create(&Refusal { reason }).inc();
+    }
+
+    /// Where the defects are counted that ended a task; from then on it is there with none.
+    pub fn task_failures(&self, task: &'static str) -> Counter {
+        self.task_failures.get_or_create_owned(&Task { task })
     }
 
     /// Where lines of the log are counted that were not written.
@@ -319,6 +334,7 @@ mod tests {
         metrics.count(&record, Duration::from_micros(30));
         metrics.dropped_lines().inc();
         metrics.stranger("client_token");
+        metrics.task_failures("inputs").inc();
         metrics.port("review").open(5);
         metrics.catalog_in_use(2, SystemTime::UNIX_EPOCH + Duration::from_secs(7));
         metrics.catalog_reloaded(Reloaded::Error);
@@ -343,6 +359,7 @@ mod tests {
             "spark_injector_connections{port=\"review\"} 5",
             "spark_injector_log_lines_dropped_total 1",
             "spark_injector_client_authentication_failures_total{reason=\"client_token\"} 1",
+            "spark_injector_task_failures_total{task=\"inputs\"} 1",
             "spark_injector_catalog_reloads_total{result=\"error\"} 1",
             "spark_injector_catalog_reloads_total{result=\"ok\"} 0",
             "spark_injector_catalog_problems 2",

@@ -54,10 +54,14 @@ const READERS: usize = 16;
 /// At the start a source that cannot be read is waited for: without an older plan its profile would refuse pods.
 const FIRST_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long after a defect of the compiler the next attempt follows.
+const AFTER_DEFECT: Duration = Duration::from_secs(30);
+
 /// Changes that may wait for the task; a watch that is faster waits, too.
 const WAITING_CHANGES: usize = 1024;
 
-/// Keeps a catalog up to date with a cluster.
+/// Keeps a catalog up to date with a cluster. Clones share the catalog and what is told of it.
+#[derive(Clone)]
 pub struct ClusterSource {
     client: Client,
     settings: Arc<Settings>,
@@ -77,7 +81,7 @@ pub struct ClusterSource {
 pub enum Event {
     /// Another catalog is in use.
     Reloaded(Reload),
-    /// A defect of the compiler: the old catalog stays until the next change.
+    /// A defect of the compiler: the old catalog stays, and what changed is compiled again after a while.
     Failed,
 }
 
@@ -136,6 +140,7 @@ impl ClusterSource {
         let mut state = State::new(&self.settings.namespace, &namespaces);
         let mut directories = Directories::new(self.directory.clone(), self.poll, sender.clone());
         let mut synced_at = None;
+        let mut failed_at: Option<Instant> = None;
         let mut ticks = interval(self.poll);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -163,14 +168,20 @@ impl ClusterSource {
             if !all_read && !self.catalog.is_synced() && synced_at.elapsed() < FIRST_PATIENCE {
                 continue;
             }
+            // Whatever changes is compiled with what the compiler has just died of.
+            if failed_at.is_some_and(|failed| failed.elapsed() < AFTER_DEFECT) {
+                continue;
+            }
             let mut changed = state.take_changes();
             if !self.catalog.is_synced() {
                 // At first everything is new: nobody wants to read that.
                 changed.clear();
-                tell(self.compile(&state, changed).await);
-            } else if !changed.is_empty() {
-                tell(self.compile(&state, changed).await);
+            } else if changed.is_empty() && failed_at.is_none() {
+                continue;
             }
+            let event = self.compile(&state, changed).await;
+            failed_at = matches!(event, Event::Failed).then(Instant::now);
+            tell(event);
         }
     }
 
