@@ -105,9 +105,11 @@ pub struct NamespaceEntry<'c> {
 }
 
 impl<'c> NamespaceEntry<'c> {
-    /// What the profile was or is about to be: other replicas may have given it to a pod.
+    /// What the profile was or is about to be: other replicas may have given it to a pod. In another mode than Enforce
+    /// nobody gave anything, and whoever says so has forged it.
     pub fn other_revisions(&self) -> impl Iterator<Item = &'c CompiledProfile> + use<'c> {
-        self.revisions.into_iter().flat_map(Revisions::others)
+        let others = self.revisions.into_iter().flat_map(Revisions::others);
+        others.filter(|profile| profile.mode == Mode::Enforce)
     }
 
     /// Its node selector under another revision of its profile.

@@ -332,6 +332,27 @@ fn modes_hold_for_isolation_too() {
 }
 
 #[test]
+fn what_a_profile_said_while_it_gave_nothing_counts_for_nobody_afterwards() {
+    let of = |mode: &str, list: &str| {
+        let policy = format!("{{scope: AllPods, default: {{pool: a}}, allowedTolerations: {list}}}");
+        let spec = format!("{{mode: {mode}, nodeSelector: {policy}}}");
+        World::default().namespace(TEAM, &[INJECT, ISOLATE], &[]).spec(&spec)
+    };
+    let toleration = json!([{ "key": "dedicated", "value": "b", "effect": "NoSchedule" }]);
+    for sent in [plain(), driver()] {
+        let sent = with(sent, "/spec/tolerations", toleration.clone());
+        // Anybody can compute what it would have written.
+        let lax = of("Enforce", "[{operator: Exists}]").catalog();
+        let forged = held(&lax, &admit(&lax, TEAM, &sent).pod).pod;
+        for mode in ["Audit", "'Off'"] {
+            let tried = of(mode, "[{operator: Exists}]").catalog();
+            let strict = of("Enforce", "[]").compile(Some(&tried));
+            refused(&strict, &forged, "toleration_not_allowed", &["dedicated"]);
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_changed_or_is_never_touched_is_left_alone() {
     let mut world = isolated(POOL);
     for name in ["kube-system", "spark-injector"] {
