@@ -41,6 +41,13 @@ pub(super) enum Certificate {
     Good,
 }
 
+const NO_CERTIFICATE: &str = "no_client_certificate";
+const OTHER_NAME: &str = "client_name";
+const OTHER_TOKEN: &str = "client_token";
+
+/// Every reason for which a caller is not heard.
+pub(super) const REASONS: [&str; 3] = [NO_CERTIFICATE, OTHER_NAME, OTHER_TOKEN];
+
 /// Why a caller is not heard.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Stranger {
@@ -74,22 +81,18 @@ impl Clients {
             Certificate::Missing => {
                 let message = "only the API server is answered: a client certificate of the authority in --client-ca \
                                is needed, see --admission-control-config-file of kube-apiserver\n";
-                return Err(Stranger {
-                    status: StatusCode::UNAUTHORIZED,
-                    reason: "no_client_certificate",
-                    message,
-                });
+                return Err(Stranger { status: StatusCode::UNAUTHORIZED, reason: NO_CERTIFICATE, message });
             }
             Certificate::OtherName => {
                 let message = "only the API server is answered: the client certificate has none of the names in --client-name\n";
-                return Err(Stranger { status: StatusCode::FORBIDDEN, reason: "client_name", message });
+                return Err(Stranger { status: StatusCode::FORBIDDEN, reason: OTHER_NAME, message });
             }
         }
         match &self.token {
             Some(token) if !token.is(headers) => {
                 let message = "only the API server is answered: the bearer token of --client-token-file is needed, \
                                see --admission-control-config-file of kube-apiserver\n";
-                Err(Stranger { status: StatusCode::UNAUTHORIZED, reason: "client_token", message })
+                Err(Stranger { status: StatusCode::UNAUTHORIZED, reason: OTHER_TOKEN, message })
             }
             _ => Ok(()),
         }

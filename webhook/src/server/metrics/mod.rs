@@ -22,6 +22,7 @@ use namespaces::Namespaces;
 use ports::Ports;
 pub(super) use ports::{Ended, PortMetrics};
 
+use super::clients;
 use crate::admit::Record;
 
 /// From the smallest review to half a second of trouble. The API server's own histogram begins at 5 ms.
@@ -125,7 +126,8 @@ impl Metrics {
         let help = "Log lines that came faster than they could be written";
         registry.register("log_lines_dropped", help, dropped_lines.clone());
         let catalog_reloads = Family::default();
-        registry.register("catalog_reloads", "Changes of the inputs, by result", catalog_reloads.clone());
+        let help = "Changes of the inputs, and attempts to read them that failed, by result";
+        registry.register("catalog_reloads", help, catalog_reloads.clone());
         let catalog_problems = Gauge::default();
         registry.register("catalog_problems", "Mistakes in the inputs", catalog_problems.clone());
         let last_reload = Gauge::default();
@@ -170,6 +172,10 @@ impl Metrics {
             // Present from the start, so that an alert can tell "never" from "not measured".
             drop(Family::get_or_create(&catalog_reloads, &result));
             drop(Family::get_or_create(&tls_reloads, &result));
+        }
+        for reason in clients::REASONS {
+            // An alert on the increase sees nothing of a series that begins with its first strangers.
+            drop(Family::get_or_create(&strangers, &Refusal { reason }));
         }
         Self {
             registry: Mutex::new(registry),
@@ -360,6 +366,8 @@ mod tests {
             "spark_injector_log_lines_dropped_total 1",
             "spark_injector_client_authentication_failures_total{reason=\"client_token\"} 1",
             "spark_injector_task_failures_total{task=\"inputs\"} 1",
+            "spark_injector_client_authentication_failures_total{reason=\"client_name\"} 0",
+            "spark_injector_client_authentication_failures_total{reason=\"no_client_certificate\"} 0",
             "spark_injector_catalog_reloads_total{result=\"error\"} 1",
             "spark_injector_catalog_reloads_total{result=\"ok\"} 0",
             "spark_injector_catalog_problems 2",
