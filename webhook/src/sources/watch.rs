@@ -71,6 +71,8 @@ impl Watch {
         self.catalog.tidy();
         let found = self.directory.fingerprint(&self.directories);
         if self.seen == Some(found) && found.is_settled() {
+            // Also where what could not be read has gone again.
+            self.kept = None;
             return Change::None;
         }
         // Files that are brand new are looked at for seconds; that must not take the memory of parsing them.
@@ -97,6 +99,11 @@ impl Watch {
                 Change::Kept(unreadable)
             }
         }
+    }
+
+    /// Whether the last look found inputs that cannot be read.
+    pub fn is_behind(&self) -> bool {
+        self.kept.is_some()
     }
 
     fn digest_inputs(&self) -> Option<[u8; 32]> {
@@ -167,7 +174,17 @@ mod tests {
         assert!(matches!(watch.poll(), Change::None));
         assert!(Arc::ptr_eq(&before, &watch.catalog().load_full()));
         fs::write(&file, good).unwrap();
+        assert!(watch.is_behind());
         assert!(matches!(watch.poll(), Change::None), "what is in use is back");
+        assert!(!watch.is_behind());
+
+        // A file that comes and goes leaves the others as they were seen.
+        let other = folder.path().join("b.yaml");
+        fs::write(&other, "a: [").unwrap();
+        assert!(matches!(watch.poll(), Change::Kept(_)));
+        fs::remove_file(&other).unwrap();
+        assert!(matches!(watch.poll(), Change::None));
+        assert!(!watch.is_behind());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use rcgen::KeyPair;
 use serde_json::Value;
 
 use super::client::{Client, review, write_pair};
-use super::process::{PROFILE, Server};
+use super::process::{PROFILE, Server, wait_until};
 
 #[test]
 fn another_certificate_is_served_and_a_bad_one_is_not() {
@@ -34,6 +34,14 @@ fn profiles_are_reloaded_and_broken_ones_are_not() {
     assert!(line.contains("a.yaml"), "{line}");
     let answer: Value = serde_json::from_slice(&server.connect().post(&review("u")).body).unwrap();
     assert_eq!(answer["response"]["patchType"], "JSONPatch");
+    // It goes on, and so does the count: an alert could not tell otherwise.
+    let failures = || {
+        let (_, metrics) = server.get("/metrics");
+        let line = "spark_injector_catalog_reloads_total{result=\"error\"} ";
+        let count = metrics.lines().find_map(|found| found.strip_prefix(line)).map(str::to_owned);
+        count.and_then(|count| count.parse::<u64>().ok()).unwrap_or_default()
+    };
+    wait_until("three failures", || failures() >= 3);
     fs::write(&file, PROFILE.replace("enabled", "disabled")).unwrap();
     server.wait_for_log("profiles compiled");
     let answer: Value = serde_json::from_slice(&server.connect().post(&review("u")).body).unwrap();

@@ -36,6 +36,16 @@ fn an_api_server_that_goes_and_comes_changes_nothing() {
     webhook.wait_for_log("cannot watch");
     assert!(injects(&webhook, "a"));
     webhook.wait_until_ready();
+    // Every attempt counts, so that an alert sees that it goes on.
+    let counted = "spark_injector_catalog_reloads_total{result=\"error\"} ";
+    let failures = || {
+        let metrics = webhook.metrics();
+        let count = metrics.lines().find_map(|line| line.strip_prefix(counted)).map(str::to_owned);
+        count.and_then(|count| count.parse::<u64>().ok()).unwrap_or_default()
+    };
+    let before = failures();
+    let more = wait_until(PATIENCE, || (failures() > before).then_some(()));
+    assert!(more.is_some(), "{before} failures, and no more of them");
 
     site.cluster.start_api_server();
     site.kubectl_apply(&[source("a", "two")]);

@@ -87,6 +87,8 @@ impl Source {
 
 fn look(watch: &mut Watch, metrics: &Metrics) {
     match watch.poll() {
+        // Still so: who asks how often it failed learns by it that it goes on.
+        Change::None if watch.is_behind() => metrics.catalog_reloaded(Reloaded::Error),
         Change::None => {}
         Change::Reloaded(reload) => {
             metrics.catalog_reloaded(Reloaded::Ok);
@@ -108,6 +110,8 @@ fn note(event: &Event, catalog: &LiveCatalog, metrics: &Metrics) {
             }
             report(reload, catalog, metrics);
         }
+        // Whoever met it has said why.
+        Event::Unread => metrics.catalog_reloaded(Reloaded::Error),
         Event::Failed => {
             metrics.catalog_reloaded(Reloaded::Error);
             metrics.task_failures("inputs").inc();

@@ -81,6 +81,8 @@ pub struct ClusterSource {
 pub enum Event {
     /// Another catalog is in use.
     Reloaded(Reload),
+    /// Something cannot be watched or read, told at every attempt: what is known of it stays.
+    Unread,
     /// A defect of the compiler: the old catalog stays, and what changed is compiled again after a while.
     Failed,
 }
@@ -148,6 +150,10 @@ impl ClusterSource {
                 change = receiver.recv() => {
                     // This task holds a sender itself: there is always a next one.
                     let Some(change) = change else { return };
+                    if matches!(change, Change::Unwatched) {
+                        tell(Event::Unread);
+                        continue;
+                    }
                     state.apply(change);
                     gather(&mut receiver, &mut state).await;
                     self.observed.send_replace(state.observed());
@@ -165,6 +171,9 @@ impl ClusterSource {
             }
             let synced_at = *synced_at.get_or_insert_with(Instant::now);
             let all_read = self.read_sources(&mut state).await;
+            if !all_read {
+                tell(Event::Unread);
+            }
             if !all_read && !self.catalog.is_synced() && synced_at.elapsed() < FIRST_PATIENCE {
                 continue;
             }

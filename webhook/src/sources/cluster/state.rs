@@ -79,6 +79,7 @@ impl State {
     /// Takes what a watch saw.
     pub(super) fn apply(&mut self, change: Change) {
         match change {
+            Change::Unwatched => {}
             Change::Profiles(seen) => {
                 let (objects, observed) = seen.split(|profile| {
                     let Profile { object, observed } = *profile;

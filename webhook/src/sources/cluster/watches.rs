@@ -54,6 +54,8 @@ pub(super) enum Seen<V> {
 /// What changed, and where.
 #[derive(Debug)]
 pub(super) enum Change {
+    /// Nobody knows: a watch failed once more.
+    Unwatched,
     Profiles(Seen<Box<Profile>>),
     Namespaces(Seen<NamespaceInput>),
     /// Kind, namespace, and the versions of its objects. Their content is read when a profile names them.
@@ -143,7 +145,11 @@ impl Follow {
                 Ok(Event::Apply(object)) => Seen::One(object.name_any(), read(object)),
                 Ok(Event::Delete(object)) => Seen::Gone(object.name_any()),
                 Err(error) => {
-                    tokio::time::sleep(trouble.met(&error)).await;
+                    let pause = trouble.met(&error);
+                    if self.changes.send(Change::Unwatched).await.is_err() {
+                        return;
+                    }
+                    tokio::time::sleep(pause).await;
                     continue;
                 }
             };
