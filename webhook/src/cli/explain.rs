@@ -18,7 +18,7 @@ const SECTIONS: [(Action, &str); 5] = [
     (Action::Added, "Added"),
     (Action::Replaced, "Replaced: the profile's value is authoritative"),
     (Action::Removed, "Removed"),
-    (Action::Kept, "Kept: the user's own value stays"),
+    (Action::Kept, "Kept: the user's own value stays, instead of the profile's"),
     (Action::Unchanged, "There already"),
 ];
 
@@ -282,7 +282,7 @@ mod tests {
         describe(&mut text, &judged);
         let (_, rest) = text.split_once('\n').unwrap();
         let expected = "  Added:\n    env A = 1   <- team-a: spec.driver\n    toleration  <- team-a: spec.driver\n  \
-            Kept: the user's own value stays:\n    priorityClassName = own  <- team-a: spec.driver\n  \
+            Kept: the user's own value stays, instead of the profile's:\n    priorityClassName = own  <- team-a: spec.driver\n  \
             Needs the Secrets: spark-injector-a\n  Warning to the user: mind\n";
         assert_eq!(rest, expected);
         assert_eq!(facts(&judged)["notes"][1]["action"], "kept");

@@ -13,7 +13,7 @@ fn explain_says_what_why_and_what_stays() {
         "Added:",
         "MY_EXECUTOR",
         "spec.executorRole",
-        "Kept: the user's own value stays:",
+        "Kept: the user's own value stays, instead of the profile's:",
         "spec.common.template.spec.schedulerName",
     ] {
         assert!(ran.stdout.contains(part), "{part} is not in\n{}", ran.stdout);
