@@ -6,6 +6,7 @@
 //! | [`balancer`] | what kube-proxy does for the replicas of a Service |
 //! | [`chaos`] | faults and load: what the replicas promise while the API server goes on |
 //! | [`client`] | requests to it as plain JSON, with status, body and warnings in sight; a blocking interface |
+//! | [`relay`] | an API server of which one object is never answered |
 //! | [`registration`] | the webhook configuration, and waiting until it is in effect |
 //! | [`witness`] | what is published and served, looked at all the time |
 //! | [`webhook`], [`cli`] | the built `spark-injector`, as a server and as a command line |
@@ -61,6 +62,7 @@ pub mod pods;
 pub mod process;
 pub mod recorder;
 pub mod registration;
+pub mod relay;
 pub mod scratch;
 pub mod spark;
 pub mod webhook;

@@ -2,6 +2,8 @@
 
 use acceptance::client::Namespace;
 use acceptance::leased::Leased;
+use acceptance::manifests::OWN;
+use acceptance::relay::Relay;
 use acceptance::webhook::Webhook;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -70,4 +72,37 @@ fn a_directory_that_hangs_holds_up_nobody_else() {
     }
     site.wait_for_condition("disk", "SourcesFound", "True", "AllFound");
     assert_eq!(stuck(&webhook), 0);
+}
+
+#[test]
+fn a_source_that_is_never_answered_holds_up_nobody_else() {
+    let site = Site::prepare();
+    for name in ["silent", "well"] {
+        site.api.create_namespace(&Namespace::new(name).opted_in());
+        site.kubectl_apply(&[with_source(name), source(name, "one")]);
+    }
+    let relay = Relay::start(&site.api);
+    let kubeconfig = site.cluster.service_account_kubeconfig_to(&relay.url(), OWN, OWN);
+    let webhook = Webhook::start_on_cluster(&kubeconfig, &["--poll", "100ms"]);
+    webhook.wait_until_ready();
+    let _registered = site.lead_to(&webhook);
+    let of = |text: &str| BASE64.encode(text);
+    for name in ["silent", "well"] {
+        site.wait_for_driver(name, |reply| file(&reply.body, "app.conf") == of("one"));
+    }
+
+    relay.swallow(Some(&format!("/api/v1/namespaces/{OWN}/configmaps/silent")));
+    site.kubectl_apply(&[source("silent", "two")]);
+    // All of this is seen before anybody gives up on the one that is silent.
+    for text in ["two", "three", "four"] {
+        site.kubectl_apply(&[source("well", text)]);
+        site.wait_for_driver("well", |reply| file(&reply.body, "app.conf") == of(text));
+    }
+    assert!(!webhook.log().iter().any(|line| line.contains("cannot read a source")), "{:?}", webhook.log());
+    let said = webhook.wait_for_log("cannot read a source");
+    assert!(said.contains("ConfigMap spark-injector/silent"), "{said}");
+    assert_eq!(file(&site.try_driver("silent").expect(201), "app.conf"), of("one"), "the last good one");
+
+    relay.swallow(None);
+    site.wait_for_driver("silent", |reply| file(&reply.body, "app.conf") == of("two"));
 }

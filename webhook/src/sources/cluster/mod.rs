@@ -25,10 +25,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt as _, stream};
 use kube::Client;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use tracing::debug_span;
 
 pub use profiles::{Observed, ObservedProfiles};
@@ -38,8 +37,9 @@ use super::live::LiveCatalog;
 use super::reload::Reload;
 use crate::catalog::{Catalog, Problem, Settings};
 use crate::status::{self, Verdicts};
+use contents::{Read, Reads};
 use directories::Directories;
-use state::State;
+use state::{SourceKey, State};
 use watches::Change;
 
 /// One `kubectl apply` of many objects is one compile: this long nothing must have come.
@@ -47,9 +47,6 @@ const QUIET: Duration = Duration::from_millis(50);
 
 /// A cluster that never rests is followed all the same.
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
-
-/// Sources that are read at the same time.
-const READERS: usize = 16;
 
 /// At the start a source that cannot be read is waited for: without an older plan its profile would refuse pods.
 const FIRST_PATIENCE: Duration = Duration::from_secs(30);
@@ -73,7 +70,7 @@ pub struct ClusterSource {
     /// Mistakes in the inputs of the catalog in use.
     problems: Vec<Problem>,
     /// Sources that cannot be read, and why: said once for each cause.
-    unreadable: BTreeMap<String, String>,
+    unreadable: BTreeMap<SourceKey, String>,
 }
 
 /// What became of a change of the inputs.
@@ -141,6 +138,7 @@ impl ClusterSource {
 
         let mut state = State::new(&self.settings.namespace, &namespaces);
         let mut directories = Directories::new(self.directory.clone(), self.poll, sender.clone());
+        let mut reads = Reads::default();
         let mut synced_at = None;
         let mut failed_at: Option<Instant> = None;
         let mut ticks = interval(self.poll);
@@ -158,6 +156,12 @@ impl ClusterSource {
                     gather(&mut receiver, &mut state).await;
                     self.observed.send_replace(state.observed());
                 }
+                // Later than others.
+                Some(read) = reads.next() => {
+                    if !self.take(&mut state, read) {
+                        tell(Event::Unread);
+                    }
+                }
                 // Sources that could not be read are tried again, and directories are looked at.
                 _ = ticks.tick() => {
                     let catalog = self.catalog.clone();
@@ -170,10 +174,10 @@ impl ClusterSource {
                 continue;
             }
             let synced_at = *synced_at.get_or_insert_with(Instant::now);
-            let all_read = self.read_sources(&mut state).await;
-            if !all_read {
+            if self.read_sources(&mut state, &mut reads).await {
                 tell(Event::Unread);
             }
+            let all_read = reads.is_empty() && self.unreadable.is_empty();
             if !all_read && !self.catalog.is_synced() && synced_at.elapsed() < FIRST_PATIENCE {
                 continue;
             }
@@ -194,39 +198,46 @@ impl ClusterSource {
         }
     }
 
-    /// Reads the sources that are new or different. Says whether it could; those that it could not read stay as they
-    /// were, so that one of them holds up nobody else.
-    async fn read_sources(&mut self, state: &mut State) -> bool {
-        let client = &self.client;
-        let mut reading = stream::iter(state.stale())
-            .map(|(kind, key)| async move {
-                let content = contents::read(client, kind, &key).await;
-                (kind, key, content)
-            })
-            .buffer_unordered(READERS);
-        let mut unreadable = BTreeMap::new();
-        while let Some((kind, key, content)) = reading.next().await {
-            match content {
-                Ok(content) => state.fill((kind, key), content),
-                Err(why) => {
-                    let object = format!("{} {}/{}", kind.as_str(), key.namespace, key.name);
-                    if self.unreadable.get(&object) != Some(&why) {
-                        tracing::warn!(
-                            object,
-                            why,
-                            "cannot read a source; what is known stays, and the next attempt follows"
-                        );
-                    }
-                    unreadable.insert(object, why);
+    /// Reads the sources that are new or different. Says whether an attempt failed; what is not read stays as it was, so
+    /// that it holds up nobody else: what takes longer than usual is not waited for here.
+    async fn read_sources(&mut self, state: &mut State, reads: &mut Reads) -> bool {
+        self.unreadable.retain(|source, _| state.names(source));
+        for source in state.stale() {
+            reads.begin(&self.client, source);
+        }
+        let mut failed = false;
+        // One that could not be read the last time is not waited for again.
+        while let Some(end) = reads.worth_waiting(|source| !self.unreadable.contains_key(source))
+            && let Ok(Some(read)) = timeout_at(end, reads.next()).await
+        {
+            failed |= !self.take(state, read);
+        }
+        failed
+    }
+
+    /// Takes what was read of a source, or why it was not. Says whether it was.
+    fn take(&mut self, state: &mut State, (source, content): Read) -> bool {
+        // It may be another one again by now, and what could not be read is read at the next look.
+        state.not_filled();
+        let is_read = content.is_ok();
+        match content {
+            Ok(content) => {
+                self.unreadable.remove(&source);
+                state.fill(source, content);
+            }
+            Err(why) => {
+                if self.unreadable.get(&source) != Some(&why) {
+                    let object = state::title(&source);
+                    tracing::warn!(
+                        object,
+                        why,
+                        "cannot read a source; what is known stays, and the next attempt follows"
+                    );
                 }
+                self.unreadable.insert(source, why);
             }
         }
-        drop(reading);
-        self.unreadable = unreadable;
-        if !self.unreadable.is_empty() {
-            state.not_filled();
-        }
-        self.unreadable.is_empty()
+        is_read
     }
 
     async fn compile(&mut self, state: &State, changed: Vec<String>) -> Event {

@@ -28,7 +28,7 @@ struct Held {
     data: Arc<ObjectData>,
 }
 
-type SourceKey = (SourceKind, ObjectKey);
+pub(super) type SourceKey = (SourceKind, ObjectKey);
 
 /// Everything that is known.
 #[derive(Debug)]
@@ -178,7 +178,12 @@ impl State {
         self.sources.iter().filter(is_stale).cloned().collect()
     }
 
-    /// A source could not be read: it is stale still.
+    /// Whether a profile names this source.
+    pub(super) fn names(&self, source: &SourceKey) -> bool {
+        self.sources.contains(source)
+    }
+
+    /// A source may be stale still.
     pub(super) fn not_filled(&mut self) {
         self.unsure = true;
     }
@@ -284,6 +289,7 @@ impl<V> Seen<V> {
     }
 }
 
-fn title((kind, key): &SourceKey) -> String {
+/// A source as messages call it.
+pub(super) fn title((kind, key): &SourceKey) -> String {
     format!("{} {}/{}", kind.as_str(), key.namespace, key.name)
 }
