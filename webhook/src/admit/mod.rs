@@ -36,6 +36,7 @@ use self::pod::Pod;
 use self::pointer::Pointer;
 use self::reinvoked::Stranger;
 use self::review::Request;
+pub(crate) use self::review::cut;
 use crate::api::names::STATUS_ANNOTATION;
 use crate::catalog::Catalog;
 

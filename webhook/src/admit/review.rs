@@ -158,7 +158,7 @@ pub(super) fn encode(
 }
 
 /// Text of at most so many bytes, cut between two characters.
-pub(super) fn cut(text: &str, bytes: usize) -> &str {
+pub(crate) fn cut(text: &str, bytes: usize) -> &str {
     let mut end = text.len().min(bytes);
     while !text.is_char_boundary(end) {
         end -= 1;

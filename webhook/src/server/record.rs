@@ -9,7 +9,7 @@ use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
 use super::log::Log;
 use super::metrics::Metrics;
-use crate::admit::{Outcome, Record};
+use crate::admit::{Outcome, Record, cut};
 
 /// Where the lines of admissions go, and what they look like. They do not take the way through `tracing`: formatting
 /// one there costs as much as judging a pod.
@@ -72,21 +72,16 @@ pub(super) fn emit(metrics: &Metrics, log: Option<&AdmissionLog>, record: &Recor
 /// The longest name that Kubernetes knows. A caller may send any, and the log keeps a megabyte for everybody.
 const NAME_LIMIT: usize = 253;
 
-fn short(text: &str) -> &str {
-    // Back to the end of a character.
-    (0..=text.len().min(NAME_LIMIT)).rev().find_map(|end| text.get(..end)).unwrap_or_default()
-}
-
 impl<'r> Line<'r> {
     fn of(record: &'r Record, timestamp: &'r str, took: Duration) -> Self {
         Self {
             timestamp,
             level: "INFO",
             message: if record.outcome == Outcome::Denied { &record.message } else { "" },
-            uid: short(&record.uid),
-            namespace: short(&record.namespace),
-            name: short(&record.name),
-            operation: short(&record.operation),
+            uid: cut(&record.uid, NAME_LIMIT),
+            namespace: cut(&record.namespace, NAME_LIMIT),
+            name: cut(&record.name, NAME_LIMIT),
+            operation: cut(&record.operation, NAME_LIMIT),
             dry_run: record.dry_run,
             role: record.role.map(crate::api::Role::as_str),
             profile: &record.profile,
