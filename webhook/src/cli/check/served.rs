@@ -34,14 +34,9 @@ impl Served {
     pub(super) fn asking(&self, label: &str, only: &[String]) -> BTreeMap<&str, &BTreeMap<String, String>> {
         let asks = |input: &NamespaceInput| input.labels.get(label).is_some_and(|value| value == "enabled");
         let namespaces = self.snapshot.namespaces.iter().filter(|(name, input)| {
-            asks(input) && !self.is_excluded(name) && (only.is_empty() || only.contains(name))
+            asks(input) && !self.catalog.excludes(name) && (only.is_empty() || only.contains(name))
         });
         namespaces.map(|(name, input)| (name.as_str(), &input.labels)).collect()
-    }
-
-    fn is_excluded(&self, namespace: &str) -> bool {
-        crate::api::names::EXCLUDED_NAMESPACES.contains(&namespace)
-            || namespace == self.catalog.own_namespace()
     }
 
     /// What the injector says of a profile, as far as it can be read.
@@ -113,7 +108,7 @@ pub(super) fn namespace(served: &Served, namespace: &str) -> Finding {
             "correct --namespace, or create it",
         );
     };
-    if served.is_excluded(namespace) {
+    if served.catalog.excludes(namespace) {
         return Finding::failed(
             CHECK,
             namespace,
