@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 
 use crate::admit::quantity;
-use crate::catalog::{LABEL_NAME, is_label_name};
+use crate::catalog::{LABEL_NAME, SUBDOMAIN, is_label_name, is_subdomain};
 
 /// An amount of a resource, kept as it was written: a wrong one would make the API server refuse every pod.
 pub(super) fn amount(text: &str) -> Result<String, String> {
@@ -24,28 +24,23 @@ pub(super) fn image(text: &str) -> Result<String, String> {
 
 /// The name of a namespace; an empty variable means that none is given.
 pub(super) fn namespace(text: &str) -> Result<String, String> {
-    if text.is_empty() || is_label_name(text) {
+    if text.is_empty() { Ok(String::new()) } else { given_namespace(text) }
+}
+
+/// The name of a namespace where one has to be given: it becomes a part of a path.
+pub(super) fn given_namespace(text: &str) -> Result<String, String> {
+    if is_label_name(text) {
         return Ok(text.to_owned());
     }
     Err(format!("expected the name of a namespace: {LABEL_NAME}"))
 }
 
-/// The name of a namespace where one has to be given: it becomes a part of a path.
-pub(super) fn given_namespace(text: &str) -> Result<String, String> {
-    namespace(text).and_then(|name| {
-        let missing = || format!("expected the name of a namespace: {LABEL_NAME}");
-        if name.is_empty() { Err(missing()) } else { Ok(name) }
-    })
-}
-
-/// The name of a pod, as far as it may become a part of a path.
+/// The name of a pod: it becomes a part of a path.
 pub(super) fn pod(text: &str) -> Result<String, String> {
-    let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
-    let ends = |end: Option<char>| end.is_some_and(|c| c.is_ascii_alphanumeric());
-    if text.chars().all(is_part) && ends(text.chars().next()) && ends(text.chars().next_back()) {
+    if is_subdomain(text) {
         return Ok(text.to_owned());
     }
-    Err("expected the name of a pod: lower-case letters, digits, - and .".to_owned())
+    Err(format!("expected the name of a pod: {SUBDOMAIN}"))
 }
 
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {

@@ -39,7 +39,7 @@ pub use secrets::{ProfileSecrets, SecretBody};
 use serde_json::Value;
 pub use settings::Settings;
 pub use snapshot::{NamespaceInput, ObjectData, ObjectKey, ProfileInput, Snapshot};
-pub(crate) use syntax::{LABEL_NAME, is_label_name, matches_labels};
+pub(crate) use syntax::{LABEL_NAME, SUBDOMAIN, is_label_name, is_subdomain, matches_labels};
 
 use self::compile::Known;
 use self::encode::Encodings;

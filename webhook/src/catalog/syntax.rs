@@ -9,7 +9,7 @@ pub(crate) const LABEL_NAME: &str =
     "at most 63 lower-case letters, digits or '-', starting and ending with a letter or digit";
 
 /// What [`is_subdomain`] accepts, for messages.
-pub(super) const SUBDOMAIN: &str =
+pub(crate) const SUBDOMAIN: &str =
     "lower-case letters, digits, '-' or '.', starting and ending with a letter or digit";
 
 /// What [`is_label_key`] accepts, for messages.
@@ -26,7 +26,7 @@ pub(crate) fn is_label_name(text: &str) -> bool {
 
 /// Whether text is a DNS subdomain: names of ConfigMaps, Secrets, prefixes of label keys. Kubernetes bounds the whole,
 /// and not what stands between two dots.
-pub(super) fn is_subdomain(text: &str) -> bool {
+pub(crate) fn is_subdomain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_element)
 }
 
