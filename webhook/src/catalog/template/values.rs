@@ -131,9 +131,15 @@ fn is_port_name(name: &str) -> bool {
 fn nameservers(dns: &Value, path: &str, report: &mut Report) {
     let servers = dns.get("nameservers").unwrap_or(&Value::Null);
     for (at, server) in elements(servers, &join(path, "nameservers")) {
-        if let Some(server) = server.as_str().filter(|server| server.parse::<IpAddr>().is_err()) {
-            report.at(at, format!("{server:?} is not an IP address"));
+        if let Some(server) = server.as_str() {
+            address(server, &at, report);
         }
+    }
+}
+
+fn address(ip: &str, at: &str, report: &mut Report) {
+    if ip.parse::<IpAddr>().is_err() {
+        report.at(at, format!("{ip:?} is not an IP address"));
     }
 }
 
@@ -150,8 +156,8 @@ fn spread(value: &Value, path: &str, report: &mut Report) {
 fn host_aliases(value: &Value, path: &str, report: &mut Report) {
     for (at, alias) in elements(value, path) {
         let ip = alias.get("ip").and_then(Value::as_str).unwrap_or_default();
-        if !ip.is_empty() && ip.parse::<IpAddr>().is_err() {
-            report.at(join(&at, "ip"), format!("{ip:?} is not an IP address"));
+        if !ip.is_empty() {
+            address(ip, &join(&at, "ip"), report);
         }
         let names = alias.get("hostnames").unwrap_or(&Value::Null);
         for (at, name) in elements(names, &join(&at, "hostnames")) {
