@@ -50,9 +50,7 @@ fn init_containers(merge: &mut Merge<'_>) -> Result<(), Denial> {
     for item in &plan.overlay.init_containers {
         match position(known, &item.key) {
             None => {
-                let others = merge.target.spec.containers.as_deref().unwrap_or_default();
-                let is_taken = others.iter().any(|other| other.name.as_deref() == Some(&*item.key));
-                refuse_if(is_taken, merge, item, "a container")?;
+                refuse_if(has_container(merge, &item.key), merge, item, "a container")?;
                 begin_insertion(merge, &mut inserted);
                 merge.patch.add(INIT_CONTAINERS.index(next), &item.json);
                 merge.note(Action::Added, "init container", item);
@@ -158,10 +156,14 @@ fn refuse_if(is_taken: bool, merge: &Merge<'_>, item: &Item, what: &str) -> Resu
     ))
 }
 
+fn has_container(merge: &Merge<'_>, name: &str) -> bool {
+    let containers = merge.target.spec.containers.as_deref().unwrap_or_default();
+    containers.iter().any(|container| container.name.as_deref() == Some(name))
+}
+
 /// Our name belongs to the init container alone: a duplicate would be refused later, without a hint at us.
 fn refuse_impostor(merge: &Merge<'_>) -> Result<(), Denial> {
-    let containers = merge.target.spec.containers.as_deref().unwrap_or_default();
-    if containers.iter().any(|container| container.name.as_deref() == Some(INIT_CONTAINER)) {
+    if has_container(merge, INIT_CONTAINER) {
         return Err(Denial::policy(
             "container_conflict",
             format!(

@@ -244,19 +244,24 @@ impl<'a> Merge<'a> {
 
     /// The pod has a value of its own that differs: refused where the field is enforced, else kept and noted.
     fn differs(&mut self, enforced_as: &str, field: &'static str, item: &'a Item) -> Result<(), Denial> {
-        if self.plan.enforced.contains(enforced_as) {
-            return Err(Denial::policy(
-                "enforced",
-                format!(
-                    "the pod sets its own {}, but profile {} enforces {} ({}); leave it out of the pod",
-                    subject(field, &item.key),
-                    self.plan.profile,
-                    cut(&item.json, 200),
-                    item.origin
-                ),
-            ));
-        }
+        self.give_way(enforced_as, || {
+            format!(
+                "the pod sets its own {}, but profile {} enforces {} ({}); leave it out of the pod",
+                subject(field, &item.key),
+                self.plan.profile,
+                cut(&item.json, 200),
+                item.origin
+            )
+        })?;
         self.note(Action::Kept, field, item);
+        Ok(())
+    }
+
+    /// The profile gives way to the pod, unless it enforces the field.
+    fn give_way(&self, enforced_as: &str, refusal: impl FnOnce() -> String) -> Result<(), Denial> {
+        if self.plan.enforced.contains(enforced_as) {
+            return Err(Denial::policy("enforced", refusal()));
+        }
         Ok(())
     }
 }

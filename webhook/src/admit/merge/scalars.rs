@@ -159,15 +159,12 @@ fn spark_security(merge: &mut Merge<'_>) -> Result<(), Denial> {
     let possible = wanted.iter().filter(|item| contradiction(item, &known).is_none());
     security.set_in(merge, edit, possible, &known)?;
     for (item, own) in wanted.iter().filter_map(|item| Some((item, contradiction(item, &known)?))) {
-        if merge.plan.enforced.contains("securityContext") {
-            return Err(Denial::policy(
-                "enforced",
-                format!(
-                    "the pod sets its own securityContext {own}, which cannot stand beside the {} that profile {} enforces ({}); leave it out of the pod",
-                    item.key, merge.plan.profile, item.origin
-                ),
-            ));
-        }
+        merge.give_way("securityContext", || {
+            format!(
+                "the pod sets its own securityContext {own}, which cannot stand beside the {} that profile {} enforces ({}); leave it out of the pod",
+                item.key, merge.plan.profile, item.origin
+            )
+        })?;
         merge.note_value(Action::Kept, "securityContext", own, &item.json, &item.origin);
     }
     Ok(())
@@ -255,9 +252,7 @@ fn resources(merge: &mut Merge<'_>) -> Result<(), Denial> {
     let possible = overlay.limits.iter().filter(|limit| !is_too_low(limit));
     fields("limits").set_in(merge, edit("limits", limits), possible, limits)?;
     for limit in overlay.limits.iter().filter(is_too_low) {
-        if merge.plan.enforced.contains("resources") {
-            return Err(too_much(merge, requests, limit));
-        }
+        merge.give_way("resources", || too_much(merge, requests, limit))?;
         merge.note(Action::Kept, "requests", limit);
     }
     Ok(())
@@ -269,16 +264,13 @@ fn is_above(requests: &Value, limit: &Item) -> bool {
     amount(requests.get(&limit.key)).zip(amount(Some(&limit.value))).is_some_and(|(own, limit)| own > limit)
 }
 
-fn too_much(merge: &Merge<'_>, requests: &Value, limit: &Item) -> Denial {
-    Denial::policy(
-        "enforced",
-        format!(
-            "the pod requests {} of {}, more than the limit of {} that profile {} enforces ({}); request less",
-            requests.get(&limit.key).and_then(Value::as_str).unwrap_or_default(),
-            limit.key,
-            limit.text(),
-            merge.plan.profile,
-            limit.origin
-        ),
+fn too_much(merge: &Merge<'_>, requests: &Value, limit: &Item) -> String {
+    format!(
+        "the pod requests {} of {}, more than the limit of {} that profile {} enforces ({}); request less",
+        requests.get(&limit.key).and_then(Value::as_str).unwrap_or_default(),
+        limit.key,
+        limit.text(),
+        merge.plan.profile,
+        limit.origin
     )
 }
