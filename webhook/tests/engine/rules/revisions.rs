@@ -22,6 +22,13 @@ fn holding(text: &str, delivery: &str) -> World {
         .spec(&format!("{{delivery: {delivery}, files: [{{mountPath: /x, configMap: {{name: c}}}}]}}"))
 }
 
+/// What a replica compiles that has heard of this text and this delivery.
+fn cluster(text: &str, delivered: Option<&str>, previous: Option<&Catalog>) -> Catalog {
+    let mut world = holding(text, "Secret").settings(|settings| settings.switch_after_delivery = true);
+    world.snapshot.profiles[0].delivered = delivered.map(ToOwned::to_owned);
+    world.compile(previous)
+}
+
 /// What a replica answers that does not know what a pod was given.
 fn reason(catalog: &Catalog, pod: &Value) -> (u16, bool, &'static str) {
     let answer = review(catalog, &body(TEAM, pod));
@@ -55,11 +62,6 @@ fn a_pod_that_one_replica_admitted_is_not_refused_by_another_one_a_step_apart() 
 
 #[test]
 fn a_replica_that_still_waits_for_a_delivery_knows_what_it_waits_for() {
-    let cluster = |text: &str, delivered: Option<&str>, previous: Option<&Catalog>| {
-        let mut world = holding(text, "Secret").settings(|settings| settings.switch_after_delivery = true);
-        world.snapshot.profiles[0].delivered = delivered.map(ToOwned::to_owned);
-        world.compile(previous)
-    };
     let old = cluster("1", None, None);
     let waiting = cluster("2", None, Some(&old));
     let wanted = waiting.wanted_revision("team-a").unwrap().to_owned();
@@ -71,11 +73,6 @@ fn a_replica_that_still_waits_for_a_delivery_knows_what_it_waits_for() {
 
 #[test]
 fn what_a_replica_waited_for_is_known_to_it_after_the_next_change() {
-    let cluster = |text: &str, delivered: Option<&str>, previous: Option<&Catalog>| {
-        let mut world = holding(text, "Secret").settings(|settings| settings.switch_after_delivery = true);
-        world.snapshot.profiles[0].delivered = delivered.map(ToOwned::to_owned);
-        world.compile(previous)
-    };
     let old = cluster("1", None, None);
     let waiting = cluster("2", None, Some(&old));
     let wanted = waiting.wanted_revision("team-a").unwrap().to_owned();
