@@ -295,6 +295,19 @@ impl Api {
         self.apply(&config_map(namespace, name, data))
     }
 
+    /// A `ValidatingAdmissionPolicy` of this name and spec, and the binding by which it denies; it takes a moment until it
+    /// does.
+    #[track_caller]
+    pub fn apply_policy(&self, name: &str, spec: &Value) {
+        let spec_of_binding = json!({"policyName": name, "validationActions": ["Deny"]});
+        for (kind, spec) in
+            [("ValidatingAdmissionPolicy", spec), ("ValidatingAdmissionPolicyBinding", &spec_of_binding)]
+        {
+            self.apply(&json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind,
+                "metadata": {"name": name}, "spec": spec}));
+        }
+    }
+
     /// Applies a `PriorityClass`.
     #[track_caller]
     pub fn apply_priority_class(&self, name: &str, value: i32) -> Value {

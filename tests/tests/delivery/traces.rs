@@ -12,20 +12,13 @@ fn nothing_but_post_and_delete_and_the_contents_are_nowhere() {
     let world = World::new("traces");
     let teams = world.teams("traces-team", 5);
     // One that refuses with a message which quotes what it was given.
-    let policy = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
-        "metadata": {"name": "traces-quoting"},
-        "spec": {"failurePolicy": "Fail",
-            "matchConstraints": {
-                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": teams[2]}},
-                "resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["secrets"]}]},
-            "validations": [{"expression": "false",
-                "messageExpression": "'quotes ' + (has(object.data) ? string(object.data['etl.keytab']) : 'nothing')"}]}});
-    world.api.apply(&policy);
-    world.api.apply(
-        &json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
-        "metadata": {"name": "traces-quoting"},
-        "spec": {"policyName": "traces-quoting", "validationActions": ["Deny"]}}),
-    );
+    let policy = json!({"failurePolicy": "Fail",
+        "matchConstraints": {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": teams[2]}},
+            "resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["secrets"]}]},
+        "validations": [{"expression": "false",
+            "messageExpression": "'quotes ' + (has(object.data) ? string(object.data['etl.keytab']) : 'nothing')"}]});
+    world.api.apply_policy("traces-quoting", &policy);
     let quotes = acceptance::process::wait_until(crate::world::WITHIN, || {
         let reply = world.api.dry_run(&secret(&teams[2], "x", &[("etl.keytab", CANARY.as_bytes())]));
         (reply.status == 422).then_some(reply)

@@ -116,19 +116,13 @@ impl Whole {
     /// One that refuses Secrets with a message which quotes what it was given.
     fn quote(&self, namespace: &str) {
         let rule = json!({"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["secrets"]});
-        let version = "admissionregistration.k8s.io/v1";
-        let metadata = json!({"name": "quoting"});
-        self.api.apply(&json!({"apiVersion": version, "kind": "ValidatingAdmissionPolicy", "metadata": metadata,
-            "spec": {"failurePolicy": "Fail",
-                "matchConstraints": {
-                    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
-                    "resourceRules": [rule]},
-                "validations": [{"expression": "false",
-                    "messageExpression": "'quotes ' + (has(object.data) ? string(object.data['etl.keytab']) : 'nothing')"}]}}));
-        self.api.apply(
-            &json!({"apiVersion": version, "kind": "ValidatingAdmissionPolicyBinding", "metadata": metadata,
-            "spec": {"policyName": "quoting", "validationActions": ["Deny"]}}),
-        );
+        let policy = json!({"failurePolicy": "Fail",
+            "matchConstraints": {
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+                "resourceRules": [rule]},
+            "validations": [{"expression": "false",
+                "messageExpression": "'quotes ' + (has(object.data) ? string(object.data['etl.keytab']) : 'nothing')"}]});
+        self.api.apply_policy("quoting", &policy);
         let quotes = wait_until(WITHIN, || {
             let reply = self.api.dry_run(&secret(namespace, "x", &[("etl.keytab", CANARY.as_bytes())]));
             (reply.status == 422).then_some(reply)

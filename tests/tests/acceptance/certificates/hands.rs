@@ -88,20 +88,14 @@ fn what_is_done_to_secret_and_configuration_by_hand_is_repaired() {
 fn a_key_is_not_quoted_by_whoever_refuses_it() {
     let replicas = Replicas::start("quoted", ["90d", "30d"]);
     let api = &replicas.api;
-    let policy = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
-        "metadata": {"name": "quoted"},
-        "spec": {"failurePolicy": "Fail",
-            "matchConstraints": {
-                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "quoted-own"}},
-                "resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"],
-                                   "resources": ["secrets"]}]},
-            "validations": [{"expression": "false", "reason": "Forbidden",
-                "messageExpression": "'quotes ' + string(object.data[?'next-ca.key'].orValue('nothing'))"}]}});
-    api.apply(&policy);
-    api.apply(
-        &json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
-        "metadata": {"name": "quoted"}, "spec": {"policyName": "quoted", "validationActions": ["Deny"]}}),
-    );
+    let policy = json!({"failurePolicy": "Fail",
+        "matchConstraints": {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "quoted-own"}},
+            "resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"],
+                               "resources": ["secrets"]}]},
+        "validations": [{"expression": "false", "reason": "Forbidden",
+            "messageExpression": "'quotes ' + string(object.data[?'next-ca.key'].orValue('nothing'))"}]});
+    api.apply_policy("quoted", &policy);
     let probe = secret("quoted-own", "probe", &[("next-ca.key", b"-----BEGIN")]);
     let quotes = wait_until(PATIENCE, || {
         let reply = api.dry_run(&probe);
@@ -127,17 +121,13 @@ fn a_key_is_not_quoted_by_whoever_refuses_it() {
 fn whoever_refuses_the_bundle_is_named() {
     let replicas = Replicas::start("unbundled", ["90d", "30d"]);
     let api = &replicas.api;
-    let policy = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
-        "metadata": {"name": "unbundled"},
-        "spec": {"failurePolicy": "Fail",
-            "matchConstraints": {"resourceRules": [{"apiGroups": ["admissionregistration.k8s.io"],
-                "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["mutatingwebhookconfigurations"],
-                "resourceNames": ["unbundled"]}]},
-            "validations": [{"expression": "object.webhooks.all(one, !has(one.clientConfig.caBundle))",
-                             "message": "no bundles here"}]}});
-    api.apply(&policy);
-    api.apply(&json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
-        "metadata": {"name": "unbundled"}, "spec": {"policyName": "unbundled", "validationActions": ["Deny"]}}));
+    let policy = json!({"failurePolicy": "Fail",
+        "matchConstraints": {"resourceRules": [{"apiGroups": ["admissionregistration.k8s.io"],
+            "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["mutatingwebhookconfigurations"],
+            "resourceNames": ["unbundled"]}]},
+        "validations": [{"expression": "object.webhooks.all(one, !has(one.clientConfig.caBundle))",
+                         "message": "no bundles here"}]});
+    api.apply_policy("unbundled", &policy);
     let path = replicas.configuration_path();
     let in_effect = wait_until(PATIENCE, || {
         let touched = json!([{"op": "replace", "path": "/webhooks/0/timeoutSeconds", "value": 4}]);
