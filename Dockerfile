@@ -4,10 +4,13 @@
 FROM rust:1.95.0-bookworm AS build
 WORKDIR /src
 COPY . .
-# The flags are those of the Makefile.
-RUN host=$(rustc -vV | sed -n 's/^host: //p') \
- && RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs" cargo build --locked --release --target "$host" -p spark-injector -p init-sync \
- && install -D -m 0755 -t /out "target/$host/release/spark-injector" "target/$host/release/init-sync"
+# Targets and flags are those of the Makefile.
+RUN gnu=$(rustc -vV | sed -n 's/^host: //p') && musl="${gnu%-gnu}-musl" \
+ && rustup target add "$musl" \
+ && export RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs" \
+ && cargo build --locked --release --target "$gnu" -p spark-injector \
+ && cargo build --locked --release --target "$musl" -p init-sync \
+ && install -D -m 0755 -t /out "target/$gnu/release/spark-injector" "target/$musl/release/init-sync"
 
 # `manifests/images.py` builds these two stages without a daemon; it reads them here.
 FROM scratch AS init-sync

@@ -51,3 +51,10 @@ if ! command -v go > /dev/null; then
   echo "setup: there is no go. Install Go 1.21 or newer (https://go.dev/dl/); it fetches the release it needs itself." >&2
   exit 1
 fi
+
+# Where it cannot be had, init-sync is built with glibc.
+musl=$(rustc -vV | sed -n 's/^host: \(.*\)-gnu$/\1-musl/p')
+if [ -n "$musl" ] && [ ! -d "$(rustc --print sysroot)/lib/rustlib/$musl" ] && command -v rustup > /dev/null; then
+  echo "setup: adding the Rust target $musl …" >&2
+  timeout 120 rustup target add "$musl" >&2 || echo "setup: without $musl: init-sync is built with glibc, twice as large" >&2
+fi

@@ -28,6 +28,11 @@ use crate::args::{Args, Command, Verbosity};
 use crate::kernel::{Linux, Resolution};
 use crate::report::Failure;
 
+/// Keeps what was freed; musl's own hands a copy of a large variable back to the kernel, and asks anew for the next.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> ExitCode {
     // Environment and memory hold secrets: no core dump, and no reading of /proc/PID/environ by a neighbour of the
     // same user. It is a second line of defence; a kernel that refuses is no reason to stop.

@@ -157,7 +157,7 @@ fn once(report: &mut Report, binary: &Path, gnu: bool, environment: &[(String, S
     let size = std::fs::metadata(binary).map_or(0, |metadata| metadata.len());
     let size = count(usize::try_from(size).unwrap_or_default()) / 1e3;
     let libc = if gnu { "gnu" } else { "musl" };
-    let limit = Threshold::AtMost(if gnu { 1250.0 } else { 100.0 });
+    let limit = Threshold::AtMost(if gnu { 1250.0 } else { 550.0 });
     report.absolute(&format!("init-sync, static binary ({libc})"), "kB", &Samples::one(size), limit);
 }
 
