@@ -355,8 +355,8 @@ impl<'e> Ending<'e> {
             Some(denial) => Response::Denied(denial.code, &self.message),
             None => Response::Allowed(self.patch),
         };
-        let decision = format!("{}: {}", self.outcome.as_str(), self.reason);
-        let audit = Audit { decision: &decision, profile: &record.profile, revision: &record.revision };
+        let decision = [self.outcome.as_str(), self.reason];
+        let audit = Audit { decision, profile: &record.profile, revision: &record.revision };
         encode(&record.uid, &response, &self.warnings, &audit)
     }
 

@@ -75,6 +75,11 @@ impl<'v> From<&'v String> for Json<'v> {
     }
 }
 
+/// How an operation begins, up to its path.
+const ADD: &str = r#"{"op":"add","path":""#;
+const REPLACE: &str = r#"{"op":"replace","path":""#;
+const REMOVE: &str = r#"{"op":"remove","path":""#;
+
 /// A patch under construction.
 #[derive(Debug, Default)]
 pub struct Patch<'p> {
@@ -92,14 +97,14 @@ impl<'p> Patch<'p> {
 
     /// Adds a value at a path, of which the last element may be the end of a list.
     pub fn add<'t, 'v>(&mut self, path: impl Into<Pointer<'t>>, value: impl Into<Json<'v>>) {
-        self.begin("add", path.into());
+        self.begin(ADD, path.into());
         self.value(value.into());
         self.end();
     }
 
     /// Adds a value that starts with JSON text and ends with a constant.
     pub fn add_ending<'t>(&mut self, path: impl Into<Pointer<'t>>, start: &[&str], end: &'p Fragment) {
-        self.begin("add", path.into());
+        self.begin(ADD, path.into());
         self.text.push_str(",\"value\":");
         self.text.extend(start.iter().copied());
         let aligned = self.constants.last().map_or(0, |(at, _)| *at);
@@ -110,14 +115,14 @@ impl<'p> Patch<'p> {
 
     /// Replaces the value at a path that exists.
     pub fn replace<'t, 'v>(&mut self, path: impl Into<Pointer<'t>>, value: impl Into<Json<'v>>) {
-        self.begin("replace", path.into());
+        self.begin(REPLACE, path.into());
         self.value(value.into());
         self.end();
     }
 
     /// Removes the value at a path that exists.
     pub fn remove<'t>(&mut self, path: impl Into<Pointer<'t>>) {
-        self.begin("remove", path.into());
+        self.begin(REMOVE, path.into());
         self.end();
     }
 
@@ -126,16 +131,14 @@ impl<'p> Patch<'p> {
         self.text.is_empty()
     }
 
-    fn begin(&mut self, verb: &str, path: Pointer<'_>) {
+    fn begin(&mut self, head: &str, path: Pointer<'_>) {
         if self.text.is_empty() {
             self.text.push('[');
         } else {
             self.text.pop();
             self.text.push(',');
         }
-        self.text.push_str("{\"op\":\"");
-        self.text.push_str(verb);
-        self.text.push_str("\",\"path\":\"");
+        self.text.push_str(head);
         let start = self.text.len();
         // Writing to a String does not fail.
         let _ = path.write(&mut self.text);
@@ -242,7 +245,7 @@ impl<'p> ListEdit<'p> {
         if self.present {
             patch.add(self.path.end(), element);
         } else {
-            self.created.push(if self.created.is_empty() { '[' } else { ',' });
+            open_or_separate(&mut self.created, '[');
             element.into().write(&mut self.created);
         }
     }
@@ -275,7 +278,7 @@ impl<'p> MapEdit<'p> {
         if self.present {
             patch.add(self.path.key(key), value);
         } else {
-            self.created.push(if self.created.is_empty() { '{' } else { ',' });
+            open_or_separate(&mut self.created, '{');
             write_quoted(&mut self.created, key);
             self.created.push(':');
             value.into().write(&mut self.created);
@@ -288,6 +291,19 @@ impl<'p> MapEdit<'p> {
             self.created.push('}');
             patch.add(self.path, &self.created);
         }
+    }
+}
+
+/// What most lists and maps that have to be made take.
+const CREATED_BYTES: usize = 512;
+
+/// In front of an element of a list or map that is being made: its start, or a comma.
+fn open_or_separate(created: &mut String, start: char) {
+    if created.is_empty() {
+        created.reserve(CREATED_BYTES);
+        created.push(start);
+    } else {
+        created.push(',');
     }
 }
 

@@ -57,7 +57,7 @@ impl<'p> Pointer<'p> {
             out.write_char('/')?;
         }
         match self.element {
-            Element::Key(key) if key.contains(['~', '/']) => {
+            Element::Key(key) if key.bytes().any(|byte| matches!(byte, b'~' | b'/')) => {
                 out.write_str(&key.replace('~', "~0").replace('/', "~1"))
             }
             Element::Path(text) | Element::Key(text) => out.write_str(text),

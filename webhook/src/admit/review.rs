@@ -87,8 +87,8 @@ pub(super) enum Response<'r, 'p> {
 
 /// What the API server's audit log says about the call, besides the answer itself.
 pub(super) struct Audit<'r> {
-    /// The outcome and its reason.
-    pub decision: &'r str,
+    /// The outcome and its reason, words of closed sets.
+    pub decision: [&'r str; 2],
     /// Name of the profile.
     pub profile: &'r str,
     /// Revision of the files.
@@ -145,8 +145,10 @@ pub(super) fn encode(
         }
         out.extend_from_slice(b"]");
     }
-    out.extend_from_slice(b",\"auditAnnotations\":{\"decision\":");
-    write_quoted(out, audit.decision);
+    let [outcome, reason] = audit.decision;
+    for text in [",\"auditAnnotations\":{\"decision\":\"", outcome, ": ", reason, "\""] {
+        out.extend_from_slice(text.as_bytes());
+    }
     for (key, value) in [(",\"profile\":", audit.profile), (",\"revision\":", audit.revision)] {
         if !value.is_empty() {
             out.extend_from_slice(key.as_bytes());

@@ -1,5 +1,7 @@
 //! Init containers and sidecars. Ours is the first init container; the order of the pod's own never changes.
 
+use std::fmt::Write as _;
+
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -219,13 +221,19 @@ impl Identity {
 
     /// What Pod Security `restricted` asks for, as this user.
     fn security_context(self) -> String {
-        let number = |key: &str, id: Option<u64>| id.map(|id| format!(",\"{key}\":{id}")).unwrap_or_default();
-        format!(
-            "{{\"allowPrivilegeEscalation\":false,\"capabilities\":{{\"drop\":[\"ALL\"]}},\"readOnlyRootFilesystem\":true,\
-             \"runAsNonRoot\":true{}{},\"seccompProfile\":{{\"type\":\"RuntimeDefault\"}}}}",
-            number("runAsUser", self.run_as_user),
-            number("runAsGroup", self.run_as_group)
-        )
+        let mut context = String::with_capacity(256);
+        context.push_str(
+            "{\"allowPrivilegeEscalation\":false,\"capabilities\":{\"drop\":[\"ALL\"]},\"readOnlyRootFilesystem\":true,\
+             \"runAsNonRoot\":true",
+        );
+        for (key, id) in [("runAsUser", self.run_as_user), ("runAsGroup", self.run_as_group)] {
+            if let Some(id) = id {
+                // Writing to a String does not fail.
+                let _ = write!(context, ",\"{key}\":{id}");
+            }
+        }
+        context.push_str(",\"seccompProfile\":{\"type\":\"RuntimeDefault\"}}");
+        context
     }
 }
 

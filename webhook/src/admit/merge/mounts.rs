@@ -32,7 +32,7 @@ pub(super) fn own<'a>(spark: &'a Container<'a>) -> Vec<Own<'a>> {
         sub_path_expr: mount.sub_path_expr.as_deref().unwrap_or_default(),
         read_only: mount.read_only.unwrap_or_default(),
     };
-    spark.volume_mounts.iter().flatten().map(own).collect()
+    spark.volume_mounts.as_deref().unwrap_or_default().iter().map(own).collect()
 }
 
 /// A mount that this patch adds.
