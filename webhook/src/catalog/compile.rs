@@ -2,6 +2,7 @@
 //! last catalog is taken from there.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -12,7 +13,7 @@ use super::compiled::CompiledProfile;
 use super::compose::Composer;
 use super::lookup::SourceKey;
 use super::namespaces::Namespaces;
-use super::parse::Outline;
+use super::parse::{Outline, subject};
 use super::profile::{Attempt, Compiler};
 use super::revisions::{Moment, Revisions};
 use super::schema::Schema;
@@ -52,7 +53,7 @@ pub(super) fn compile(snapshot: &Snapshot, settings: &Settings, previous: Option
             again(before, input, moment)
         } else {
             let outline = changes.outline(name, input);
-            let attempt = compiler.compile(name, input);
+            let attempt = survive(name, input, || compiler.compile(name, input));
             let readable = changes.readable_mode(&outline);
             Arc::new(anew(before.map(|before| &**before), input, outline, attempt, readable, moment))
         };
@@ -80,6 +81,23 @@ pub(super) fn compile(snapshot: &Snapshot, settings: &Settings, previous: Option
 
 fn name_of(object: &Value) -> &str {
     object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A defect of ours that a profile brings to light is told like a mistake in it, and holds up no other.
+fn survive(name: &str, input: &ProfileInput, work: impl FnOnce() -> Attempt) -> Attempt {
+    // Nothing is left half done: the compiler keeps between two profiles only what it has finished.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        let problem = Problem {
+            origin: input.origin.clone(),
+            subject: subject(name),
+            path: String::new(),
+            message: "spark-injector died of it, which is a defect of spark-injector: please report it with the place \
+                      that its log names; what was changed last may be written in another way"
+                .to_owned(),
+            kind: ProblemKind::Invalid,
+        };
+        Attempt { result: Err(vec![problem]), sources: Vec::new() }
+    })
 }
 
 /// A profile of which nothing changed, or only whether it is delivered.
@@ -162,4 +180,27 @@ fn image_warning(image: &str) -> Option<Problem> {
         path: "--init-image".to_owned(),
         message: message(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_defect_of_ours_is_told_where_its_profile_is() {
+        let input = ProfileInput {
+            origin: "profiles/a.yaml".to_owned(),
+            object: Arc::new(json!({"metadata": {"name": "a"}})),
+            delivered: None,
+        };
+        let attempt = survive("a", &input, || panic!("a defect"));
+        let problems = attempt.result.expect_err("a problem");
+        let told: Vec<String> = problems.iter().map(Problem::to_string).collect();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].starts_with("profiles/a.yaml: SparkProfile a: spark-injector died of it"), "{told:?}");
+    }
 }
