@@ -303,3 +303,26 @@ pub fn clean_path(path: &str) -> Cow<'_, str> {
 pub fn is_below(inner: &str, outer: &str) -> bool {
     outer == "/" && inner != "/" || inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::clean_path;
+
+    #[test]
+    fn paths_are_cleaned_as_the_runtime_does_it() {
+        for (path, cleaned) in [
+            ("/a/b", "/a/b"),
+            ("/a/.b/..c", "/a/.b/..c"),
+            ("/a/b/", "/a/b"),
+            ("/a//b", "/a/b"),
+            ("/a/./b/.", "/a/b"),
+            ("/a/../b", "/b"),
+            ("/../..", "/"),
+            ("/", "/"),
+            ("", "/"),
+            ("a", "/a"),
+        ] {
+            assert_eq!(clean_path(path), cleaned, "{path:?}");
+        }
+    }
+}

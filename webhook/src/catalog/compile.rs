@@ -201,6 +201,9 @@ mod tests {
         let problems = attempt.result.expect_err("a problem");
         let told: Vec<String> = problems.iter().map(Problem::to_string).collect();
         assert_eq!(told.len(), 1, "{told:?}");
-        assert!(told[0].starts_with("profiles/a.yaml: SparkProfile a: spark-injector died of it"), "{told:?}");
+        assert!(
+            told[0].starts_with("profiles/a.yaml: SparkProfile a: spark-injector died of it"),
+            "{told:?}"
+        );
     }
 }
