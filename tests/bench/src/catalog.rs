@@ -109,7 +109,7 @@ pub(crate) fn measure(namespaces: usize, profiles: usize, bytes: usize) {
     let (again, took) = compile(&copy, Some(&second));
     found.read_anew = took;
     drop((copy, again));
-    let source = snapshot.config_maps.values_mut().next().map(Arc::make_mut);
+    let source = snapshot.config_maps.values_mut().flatten().next().map(Arc::make_mut);
     source.and_then(|data| data.values_mut().next()).expect("a file")[0] ^= 1;
     let (third, took) = compile(&snapshot, Some(&second));
     found.one_changed = took;
@@ -130,7 +130,7 @@ fn read_anew(snapshot: &Snapshot) -> Snapshot {
     let mut copy = snapshot.clone();
     copy.profiles.iter_mut().for_each(|profile| profile.object = Arc::new((*profile.object).clone()));
     copy.namespaces.values_mut().for_each(|namespace| *namespace = Arc::new((**namespace).clone()));
-    copy.config_maps.values_mut().for_each(|data| *data = Arc::new((**data).clone()));
+    copy.config_maps.values_mut().flatten().for_each(|data| *data = Arc::new((**data).clone()));
     copy
 }
 
@@ -153,7 +153,7 @@ fn inputs(namespaces: usize, profiles: usize, bytes: usize) -> Snapshot {
             (format!("file-{file}.properties"), content)
         });
         let key = ObjectKey { namespace: settings.namespace.clone(), name: format!("files-{index}") };
-        snapshot.config_maps.insert(key, files.collect::<ObjectData>().into());
+        snapshot.config_maps.insert(key, Ok(files.collect::<ObjectData>().into()));
     }
     snapshot
 }

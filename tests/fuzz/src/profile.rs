@@ -52,7 +52,7 @@ fn surround(snapshot: &mut Snapshot) {
     };
     snapshot.namespaces.entry(NAMESPACE.to_owned()).or_insert_with(|| namespace.into());
     let key = || ObjectKey { namespace: OWN.to_owned(), name: "source".to_owned() };
-    let data = || ObjectData::from([("file".to_owned(), CANARY.as_bytes().to_vec())]).into();
+    let data = || Ok(ObjectData::from([("file".to_owned(), CANARY.as_bytes().to_vec())]).into());
     snapshot.config_maps.entry(key()).or_insert_with(data);
     snapshot.secrets.entry(key()).or_insert_with(data);
 }

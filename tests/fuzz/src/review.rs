@@ -30,7 +30,8 @@ static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
         snapshot.namespaces.insert(name.to_owned(), namespace.into());
     }
     let key = ObjectKey { namespace: "spark-injector".to_owned(), name: "keytab".to_owned() };
-    snapshot.secrets.insert(key, ObjectData::from([("etl.keytab".to_owned(), vec![5, 2, 0, 255])]).into());
+    let data = ObjectData::from([("etl.keytab".to_owned(), vec![5, 2, 0, 255])]);
+    snapshot.secrets.insert(key, Ok(data.into()));
     let catalog = Catalog::compile(&snapshot, &Settings::default(), None);
     assert!(catalog.problems().is_empty(), "{:#?}", catalog.problems());
     catalog

@@ -197,7 +197,7 @@ impl World {
         let key =
             spark_injector::catalog::ObjectKey { namespace: self.name.to_owned(), name: "keytab".to_owned() };
         let data = BTreeMap::from([("etl.keytab".to_owned(), format!("{CANARY} {version}").into_bytes())]);
-        self.source.change(|inputs| drop(inputs.snapshot.secrets.insert(key, data.into())));
+        self.source.change(|inputs| drop(inputs.snapshot.secrets.insert(key, Ok(data.into()))));
     }
 
     /// Credentials of a registry in the injector's own namespace.
@@ -208,7 +208,7 @@ impl World {
         };
         let config = json!({"auths": {"r.example": {"auth": CANARY}}}).to_string();
         let data = BTreeMap::from([(".dockerconfigjson".to_owned(), config.into_bytes())]);
-        self.source.change(|inputs| drop(inputs.snapshot.secrets.insert(key, data.into())));
+        self.source.change(|inputs| drop(inputs.snapshot.secrets.insert(key, Ok(data.into()))));
     }
 
     /// A profile that gives the keytab to namespaces whose name starts with `prefix`.

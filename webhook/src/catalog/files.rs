@@ -125,17 +125,10 @@ impl<'d> Resolver<'_, 'd> {
             }
             (None, None, Some(source), None) => {
                 let at = format!("{path}.directory.path");
-                match self.lookup.directory(&source.path) {
-                    Some(Ok(data)) => Some(all(data, mode)),
-                    Some(Err(message)) => {
-                        self.report.kind(ProblemKind::Source, at, message);
-                        None
-                    }
-                    None => {
-                        self.report.kind(ProblemKind::Source, at, format!("{:?} was not read", source.path));
-                        None
-                    }
-                }
+                let found = self.lookup.directory(&source.path);
+                let data =
+                    found.map_err(|message| self.report.kind(ProblemKind::Source, at, message)).ok()?;
+                Some(all(data, mode))
             }
             (None, None, None, Some(inline)) => {
                 let file = |(name, text): (&String, &'s String)| File {
@@ -166,12 +159,7 @@ impl<'d> Resolver<'_, 'd> {
         }
         let key = ObjectKey { namespace: namespace.to_owned(), name: source.name.clone() };
         let found = if kind == "Secret" { self.lookup.secret(key) } else { self.lookup.config_map(key) };
-        if found.is_none() {
-            let message =
-                format!("there is no {kind} {:?} in namespace {namespace}; create it there", source.name);
-            self.report.kind(ProblemKind::Source, format!("{path}.name"), message);
-        }
-        found
+        found.map_err(|message| self.report.kind(ProblemKind::Source, format!("{path}.name"), message)).ok()
     }
 
     fn items(&mut self, source: &ObjectSource, data: &'d ObjectData, mode: u32, path: &str) -> Vec<File<'d>> {

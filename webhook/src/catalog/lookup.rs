@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use sha2::{Digest, Sha256};
 
-use super::snapshot::{ObjectData, ObjectKey, Snapshot};
+use super::snapshot::{ObjectData, ObjectKey, Snapshot, SourceInput};
 
 /// One source, whatever its kind.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -26,14 +26,20 @@ impl<'s> Lookup<'s> {
         Self { snapshot, used: BTreeSet::new() }
     }
 
-    pub(super) fn config_map(&mut self, key: ObjectKey) -> Option<&'s ObjectData> {
-        let found = self.snapshot.config_maps.get(&key).map(|data| &**data);
+    /// # Errors
+    ///
+    /// That there is none, or why it cannot be read.
+    pub(super) fn config_map(&mut self, key: ObjectKey) -> Result<&'s ObjectData, String> {
+        let found = object("ConfigMap", &key, self.snapshot.config_maps.get(&key));
         self.used.insert(SourceKey::ConfigMap(key));
         found
     }
 
-    pub(super) fn secret(&mut self, key: ObjectKey) -> Option<&'s ObjectData> {
-        let found = self.snapshot.secrets.get(&key).map(|data| &**data);
+    /// # Errors
+    ///
+    /// That there is none, or why it cannot be read.
+    pub(super) fn secret(&mut self, key: ObjectKey) -> Result<&'s ObjectData, String> {
+        let found = object("Secret", &key, self.snapshot.secrets.get(&key));
         self.used.insert(SourceKey::Secret(key));
         found
     }
@@ -41,14 +47,28 @@ impl<'s> Lookup<'s> {
     /// # Errors
     ///
     /// Why the directory could not be read.
-    pub(super) fn directory(&mut self, path: &str) -> Option<Result<&'s ObjectData, &'s str>> {
+    pub(super) fn directory(&mut self, path: &str) -> Result<&'s ObjectData, String> {
         self.used.insert(SourceKey::Directory(path.to_owned()));
-        let found = self.snapshot.directories.get(path)?;
-        Some(found.as_ref().map(|data| &**data).map_err(String::as_str))
+        match self.snapshot.directories.get(path) {
+            Some(found) => found.as_deref().map_err(Clone::clone),
+            None => Err(format!("{path:?} was not read")),
+        }
     }
 
     pub(super) fn into_used(self) -> Vec<SourceKey> {
         self.used.into_iter().collect()
+    }
+}
+
+fn object<'s>(
+    kind: &str,
+    ObjectKey { namespace, name }: &ObjectKey,
+    found: Option<&'s SourceInput>,
+) -> Result<&'s ObjectData, String> {
+    match found {
+        Some(Ok(data)) => Ok(data),
+        Some(Err(why)) => Err(format!("{kind} {name:?} in namespace {namespace} cannot be read: {why}")),
+        None => Err(format!("there is no {kind} {name:?} in namespace {namespace}; create it there")),
     }
 }
 
@@ -85,11 +105,12 @@ fn digest(data: &ObjectData) -> [u8; 32] {
 }
 
 fn find<'s>(snapshot: &'s Snapshot, key: &SourceKey) -> Option<&'s Arc<ObjectData>> {
-    match key {
+    let found = match key {
         SourceKey::ConfigMap(key) => snapshot.config_maps.get(key),
-        SourceKey::Directory(path) => snapshot.directories.get(path)?.as_ref().ok(),
+        SourceKey::Directory(path) => snapshot.directories.get(path),
         SourceKey::Secret(key) => snapshot.secrets.get(key),
-    }
+    };
+    found?.as_ref().ok()
 }
 
 /// Every source that the profiles of a catalog were compiled from.

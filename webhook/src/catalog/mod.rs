@@ -38,7 +38,7 @@ pub use problem::{Problem, ProblemKind};
 pub use secrets::{ProfileSecrets, SecretBody};
 use serde_json::Value;
 pub use settings::Settings;
-pub use snapshot::{NamespaceInput, ObjectData, ObjectKey, ProfileInput, Snapshot};
+pub use snapshot::{NamespaceInput, ObjectData, ObjectKey, ProfileInput, Snapshot, SourceInput};
 pub(crate) use syntax::{LABEL_NAME, SUBDOMAIN, is_label_name, is_subdomain, matches_labels};
 
 use self::compile::Known;

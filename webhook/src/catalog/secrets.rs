@@ -104,12 +104,10 @@ impl<'s> PullSecret<'s> {
             return None;
         }
         let key = ObjectKey { namespace: namespace.clone(), name: source.name.clone() };
-        let Some(data) = lookup.secret(key) else {
-            let message =
-                format!("there is no Secret {:?} in namespace {namespace}; create it there", source.name);
-            report.kind(ProblemKind::Source, format!("{path}.name"), message);
-            return None;
-        };
+        let found = lookup.secret(key);
+        let data = found
+            .map_err(|message| report.kind(ProblemKind::Source, format!("{path}.name"), message))
+            .ok()?;
         let Some(content) = data.get(DOCKER_CONFIG) else {
             let message = format!("Secret {:?} has no key {DOCKER_CONFIG}", source.name);
             report.kind(ProblemKind::Source, format!("{path}.name"), message);

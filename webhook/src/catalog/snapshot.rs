@@ -9,6 +9,9 @@ use serde_json::Value;
 /// Keys of a ConfigMap or Secret, or paths below a directory, and their contents.
 pub type ObjectData = BTreeMap<String, Vec<u8>>;
 
+/// A source; or why it cannot be read although it is there.
+pub type SourceInput = Result<Arc<ObjectData>, String>;
+
 /// A namespaced object.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct ObjectKey {
@@ -31,12 +34,11 @@ pub struct Snapshot {
     /// Namespaces by name.
     pub namespaces: BTreeMap<String, Arc<NamespaceInput>>,
     /// `data` and `binaryData` of ConfigMaps.
-    pub config_maps: BTreeMap<ObjectKey, Arc<ObjectData>>,
+    pub config_maps: BTreeMap<ObjectKey, SourceInput>,
     /// `data` and `stringData` of Secrets.
-    pub secrets: BTreeMap<ObjectKey, Arc<ObjectData>>,
-    /// Directories below the files root, by the path that profiles give, with the paths of their files; or why
-    /// one could not be read.
-    pub directories: BTreeMap<String, Result<Arc<ObjectData>, String>>,
+    pub secrets: BTreeMap<ObjectKey, SourceInput>,
+    /// Directories below the files root, by the path that profiles give, with the paths of their files.
+    pub directories: BTreeMap<String, SourceInput>,
 }
 
 impl Default for Snapshot {

@@ -180,7 +180,7 @@ impl<'s> Collector<'s> {
                 SourceKind::ConfigMap => &mut self.snapshot.config_maps,
                 SourceKind::Secret => &mut self.snapshot.secrets,
             };
-            objects.insert(ObjectKey { namespace, name: found.name.to_owned() }, Arc::new(files));
+            objects.insert(ObjectKey { namespace, name: found.name.to_owned() }, Ok(Arc::new(files)));
         }
     }
 
@@ -270,9 +270,9 @@ mod tests {
         assert_eq!(snapshot.profiles.len(), 1);
         assert_eq!(snapshot.namespaces["n"].labels["x"], "y");
         assert_eq!(snapshot.namespaces["n"].origin, "a.yaml#2");
-        let map = &snapshot.config_maps[&key("spark-injector", "c")];
+        let map = snapshot.config_maps[&key("spark-injector", "c")].as_ref().unwrap();
         assert_eq!((map["k"].as_slice(), map["b"].as_slice()), (&b"v"[..], &[0, 1, 255][..]));
-        let secret = &snapshot.secrets[&key("o", "s")];
+        let secret = snapshot.secrets[&key("o", "s")].as_ref().unwrap();
         assert_eq!((secret["k"].as_slice(), secret["l"].as_slice()), (&b"new"[..], &[0][..]));
     }
 

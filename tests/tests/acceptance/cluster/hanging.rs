@@ -105,4 +105,15 @@ fn a_source_that_is_never_answered_holds_up_nobody_else() {
 
     relay.swallow(None);
     site.wait_for_driver("silent", |reply| file(&reply.body, "app.conf") == of("two"));
+
+    // One that was never read is there all the same: nobody is told to create it.
+    relay.swallow(Some(&format!("/api/v1/namespaces/{OWN}/configmaps/mute")));
+    site.api.create_namespace(&Namespace::new("mute").opted_in());
+    site.kubectl_apply(&[source("mute", "one"), with_source("mute")]);
+    let sentence = "ConfigMap \"mute\" in namespace spark-injector cannot be read: no answer in time";
+    site.wait_for_denial("mute", sentence);
+    let found = site.wait_for_condition("mute", "SourcesFound", "False", "SourcesMissing");
+    assert!(found["message"].as_str().is_some_and(|text| text.contains(sentence)), "{found}");
+    relay.swallow(None);
+    site.wait_for_driver("mute", |reply| file(&reply.body, "app.conf") == of("one"));
 }

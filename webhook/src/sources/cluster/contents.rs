@@ -119,5 +119,5 @@ fn parse(kind: SourceKind, text: &str) -> Result<Content, String> {
         SourceKind::Secret => collector.snapshot.secrets.pop_first(),
     };
     let (_, data) = found.ok_or_else(unusable)?;
-    Ok(Content { version: version.to_owned(), data: Arc::unwrap_or_clone(data) })
+    Ok(Content { version: version.to_owned(), data: Arc::unwrap_or_clone(data?) })
 }

@@ -20,7 +20,6 @@ mod state;
 mod tests;
 mod watches;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +38,7 @@ use crate::catalog::{Catalog, Problem, Settings};
 use crate::status::{self, Verdicts};
 use contents::{Read, Reads};
 use directories::Directories;
-use state::{SourceKey, State};
+use state::State;
 use watches::Change;
 
 /// One `kubectl apply` of many objects is one compile: this long nothing must have come.
@@ -69,8 +68,6 @@ pub struct ClusterSource {
     verdicts: watch::Sender<Arc<Verdicts>>,
     /// Mistakes in the inputs of the catalog in use.
     problems: Vec<Problem>,
-    /// Sources that cannot be read, and why: said once for each cause.
-    unreadable: BTreeMap<SourceKey, String>,
 }
 
 /// What became of a change of the inputs.
@@ -98,7 +95,6 @@ impl ClusterSource {
             observed: watch::Sender::default(),
             verdicts: watch::Sender::default(),
             problems: Vec::new(),
-            unreadable: BTreeMap::new(),
         }
     }
 
@@ -158,7 +154,7 @@ impl ClusterSource {
                 }
                 // Later than others.
                 Some(read) = reads.next() => {
-                    if !self.take(&mut state, read) {
+                    if !take(&mut state, read) {
                         tell(Event::Unread);
                     }
                 }
@@ -177,7 +173,7 @@ impl ClusterSource {
             if self.read_sources(&mut state, &mut reads).await {
                 tell(Event::Unread);
             }
-            let all_read = reads.is_empty() && self.unreadable.is_empty();
+            let all_read = reads.is_empty() && !state.has_unreadable();
             if !all_read && !self.catalog.is_synced() && synced_at.elapsed() < FIRST_PATIENCE {
                 continue;
             }
@@ -201,43 +197,17 @@ impl ClusterSource {
     /// Reads the sources that are new or different. Says whether an attempt failed; what is not read stays as it was, so
     /// that it holds up nobody else: what takes longer than usual is not waited for here.
     async fn read_sources(&mut self, state: &mut State, reads: &mut Reads) -> bool {
-        self.unreadable.retain(|source, _| state.names(source));
         for source in state.stale() {
             reads.begin(&self.client, source);
         }
         let mut failed = false;
         // One that could not be read the last time is not waited for again.
-        while let Some(end) = reads.worth_waiting(|source| !self.unreadable.contains_key(source))
+        while let Some(end) = reads.worth_waiting(|source| !state.is_unreadable(source))
             && let Ok(Some(read)) = timeout_at(end, reads.next()).await
         {
-            failed |= !self.take(state, read);
+            failed |= !take(state, read);
         }
         failed
-    }
-
-    /// Takes what was read of a source, or why it was not. Says whether it was.
-    fn take(&mut self, state: &mut State, (source, content): Read) -> bool {
-        // It may be another one again by now, and what could not be read is read at the next look.
-        state.not_filled();
-        let is_read = content.is_ok();
-        match content {
-            Ok(content) => {
-                self.unreadable.remove(&source);
-                state.fill(source, content);
-            }
-            Err(why) => {
-                if self.unreadable.get(&source) != Some(&why) {
-                    let object = state::title(&source);
-                    tracing::warn!(
-                        object,
-                        why,
-                        "cannot read a source; what is known stays, and the next attempt follows"
-                    );
-                }
-                self.unreadable.insert(source, why);
-            }
-        }
-        is_read
     }
 
     async fn compile(&mut self, state: &State, changed: Vec<String>) -> Event {
@@ -262,6 +232,27 @@ impl ClusterSource {
                 Event::Reloaded(reload)
             }
             Err(_) => Event::Failed,
+        }
+    }
+}
+
+/// Takes what was read of a source, or why it was not. Says whether it was.
+fn take(state: &mut State, (source, content): Read) -> bool {
+    match content {
+        Ok(content) => {
+            state.fill(source, content);
+            true
+        }
+        Err(why) => {
+            let object = state::title(&source);
+            if state.fail(source, why.clone()) {
+                tracing::warn!(
+                    object,
+                    why,
+                    "cannot read a source; what is known stays, and the next attempt follows"
+                );
+            }
+            false
         }
     }
 }

@@ -46,6 +46,8 @@ pub(super) struct State {
     objects: BTreeMap<(SourceKind, String), Part<String>>,
     /// Content of what profiles name.
     contents: BTreeMap<SourceKey, Held>,
+    /// What profiles name and cannot be read at its newest version, and why.
+    unreadable: BTreeMap<SourceKey, String>,
     /// Directories that profiles name.
     directories: Part<Found>,
     /// Whether a source may be stale.
@@ -70,6 +72,7 @@ impl State {
             namespaces: Part::default(),
             objects: parts.collect(),
             contents: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
             directories: Part::default(),
             unsure: false,
             changed: BTreeSet::new(),
@@ -161,14 +164,16 @@ impl State {
             self.objects.get(&(kind, key.namespace.clone()))?.items.get(&key.name)
         };
         let mut gone = Vec::new();
-        self.contents.retain(|source, _| {
+        let mut stays = |source: &SourceKey| {
             let (is_named, is_there) =
                 (self.sources.contains(source), version(source.0, &source.1).is_some());
             if is_named && !is_there {
                 gone.push(title(source));
             }
             is_named && is_there
-        });
+        };
+        self.contents.retain(|source, _| stays(source));
+        self.unreadable.retain(|source, _| stays(source));
         self.changed.extend(gone);
         let is_stale = |source: &&SourceKey| {
             let held = self.contents.get(source);
@@ -178,20 +183,37 @@ impl State {
         self.sources.iter().filter(is_stale).cloned().collect()
     }
 
-    /// Whether a profile names this source.
-    pub(super) fn names(&self, source: &SourceKey) -> bool {
-        self.sources.contains(source)
+    /// Whether the last attempt to read this source failed.
+    pub(super) fn is_unreadable(&self, source: &SourceKey) -> bool {
+        self.unreadable.contains_key(source)
     }
 
-    /// A source may be stale still.
-    pub(super) fn not_filled(&mut self) {
+    /// Whether the last attempt to read a source failed, whichever.
+    pub(super) fn has_unreadable(&self) -> bool {
+        !self.unreadable.is_empty()
+    }
+
+    /// Takes why a source cannot be read; says whether that is new. What it held before stays, and is no news to anybody
+    /// but the log: a moment's trouble of the API server would otherwise be in the status of every profile.
+    pub(super) fn fail(&mut self, key: SourceKey, why: String) -> bool {
         self.unsure = true;
+        if self.unreadable.get(&key) == Some(&why) {
+            return false;
+        }
+        if !self.contents.contains_key(&key) {
+            self.changed.insert(title(&key));
+        }
+        self.unreadable.insert(key, why);
+        true
     }
 
     /// Takes what a source holds; nothing means that it went away after the watch had told of it.
     pub(super) fn fill(&mut self, key: SourceKey, content: Option<Content>) {
+        // It may be another one again by now.
+        self.unsure = true;
+        let was_unreadable = self.unreadable.remove(&key).is_some();
         let Some(Content { version, data }) = content else {
-            if self.contents.remove(&key).is_some() {
+            if self.contents.remove(&key).is_some() || was_unreadable {
                 self.changed.insert(title(&key));
             }
             return;
@@ -225,8 +247,11 @@ impl State {
         };
         let directory = |(path, found): (&String, &Arc<Found>)| (path.clone(), Found::clone(found));
         let of_kind = |wanted: SourceKind| {
-            let held = self.contents.iter().filter(move |((kind, _), _)| *kind == wanted);
-            held.map(|((_, key), held)| (key.clone(), Arc::clone(&held.data))).collect()
+            let unreadable = self.unreadable.iter().map(|(source, why)| (source, Err(why.clone())));
+            let held = self.contents.iter().map(|(source, held)| (source, Ok(Arc::clone(&held.data))));
+            // What is held comes last, and stays.
+            let all = unreadable.chain(held).filter(|((kind, _), _)| *kind == wanted);
+            all.map(|((_, key), input)| (key.clone(), input)).collect()
         };
         Snapshot {
             taken: SystemTime::now(),

@@ -67,18 +67,49 @@ fn only_what_profiles_name_is_read_and_only_when_it_is_another_version() {
     assert!(state.stale().is_empty());
     assert!(state.take_changes().is_empty());
 
-    let before = Arc::clone(&state.snapshot().secrets[&source("s").1]);
+    let held = |state: &State| Arc::clone(state.snapshot().secrets[&source("s").1].as_ref().unwrap());
+    let before = held(&state);
     state.apply(versions(&[("s", "2")]));
     assert_eq!(state.stale(), [source("s")]);
-    state.not_filled();
+    assert!(state.fail(source("s"), "a moment's trouble".to_owned()));
     assert_eq!(state.stale(), [source("s")], "one that could not be read is tried again");
+    assert!(state.take_changes().is_empty() && Arc::ptr_eq(&before, &held(&state)), "what is held stays");
     state.fill(source("s"), Some(content("2", "one")));
     assert!(state.take_changes().is_empty(), "a label of it changed");
-    assert!(Arc::ptr_eq(&before, &state.snapshot().secrets[&source("s").1]));
+    assert!(Arc::ptr_eq(&before, &held(&state)));
     state.apply(versions(&[("s", "3")]));
     state.stale();
     state.fill(source("s"), Some(content("3", "two")));
     assert_eq!(state.take_changes(), ["Secret own/s"]);
+}
+
+#[test]
+fn what_was_never_read_says_why() {
+    let mut state = synced();
+    state.stale();
+    state.take_changes();
+    let why = |state: &State| state.snapshot().secrets[&source("s").1].clone().unwrap_err();
+    assert!(state.fail(source("s"), "forbidden".to_owned()));
+    assert_eq!((why(&state).as_str(), state.take_changes()), ("forbidden", vec!["Secret own/s".to_owned()]));
+    assert!(!state.fail(source("s"), "forbidden".to_owned()));
+    assert!(state.take_changes().is_empty(), "the same again");
+    assert!(state.fail(source("s"), "no answer in time".to_owned()) && state.has_unreadable());
+    assert_eq!((why(&state).as_str(), state.take_changes().len()), ("no answer in time", 1));
+    state.fill(source("s"), Some(content("1", "one")));
+    assert_eq!(state.take_changes(), ["Secret own/s"]);
+    assert!(state.snapshot().secrets[&source("s").1].is_ok() && !state.has_unreadable());
+
+    let gone: [fn(&mut State); 2] =
+        [|state| state.apply(versions(&[])), |state| state.fill(source("s"), None)];
+    for gone in gone {
+        let mut state = synced();
+        state.fail(source("s"), "forbidden".to_owned());
+        state.take_changes();
+        gone(&mut state);
+        state.stale();
+        assert_eq!(state.take_changes(), ["Secret own/s"]);
+        assert!(state.snapshot().secrets.is_empty() && !state.has_unreadable());
+    }
 }
 
 #[test]

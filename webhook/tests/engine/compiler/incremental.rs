@@ -32,8 +32,10 @@ fn read_anew(snapshot: &Snapshot) -> Snapshot {
     copy.profiles.iter_mut().for_each(|profile| profile.object = Arc::new(Value::clone(&profile.object)));
     copy.namespaces.values_mut().for_each(|input| *input = Arc::new((**input).clone()));
     let objects = copy.config_maps.values_mut().chain(copy.secrets.values_mut());
-    let directories = copy.directories.values_mut().filter_map(|data| data.as_mut().ok());
-    objects.chain(directories).for_each(|data| *data = Arc::new((**data).clone()));
+    objects
+        .chain(copy.directories.values_mut())
+        .flatten()
+        .for_each(|data| *data = Arc::new((**data).clone()));
     copy
 }
 

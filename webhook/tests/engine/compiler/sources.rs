@@ -51,7 +51,7 @@ fn a_namespace_of_sources_must_be_listed() {
     says(&listed.problem(), &["no ConfigMap \"krb5\" in namespace other"]);
     let mut found = listed;
     let key = ObjectKey { namespace: "other".to_owned(), name: "krb5".to_owned() };
-    found.snapshot.config_maps.insert(key, ObjectData::from([("a".to_owned(), b"b".to_vec())]).into());
+    found.snapshot.config_maps.insert(key, Ok(ObjectData::from([("a".to_owned(), b"b".to_vec())]).into()));
     found.catalog();
 }
 
@@ -61,6 +61,21 @@ fn a_directory_that_could_not_be_read_says_why() {
     let why = "hadoop/link leads out of the files root".to_owned();
     world.snapshot.directories.insert("hadoop".to_owned(), Err(why));
     says(&world.problem(), &["spec.files[0].directory.path", "leads out of the files root"]);
+}
+
+#[test]
+fn an_object_that_could_not_be_read_says_why() {
+    let key = ObjectKey { namespace: "spark-injector".to_owned(), name: "krb5".to_owned() };
+    let mut world = entry("{mountPath: /x, configMap: {name: krb5}}");
+    world.snapshot.config_maps.insert(key.clone(), Err("no answer in time".to_owned()));
+    let why = "\"krb5\" in namespace spark-injector cannot be read: no answer in time";
+    says(&world.problem(), &["spec.files[0].configMap.name: ", "ConfigMap", why]);
+    let mut world = entry("{mountPath: /x, secret: {name: krb5}}");
+    world.snapshot.secrets.insert(key.clone(), Err("no answer in time".to_owned()));
+    says(&world.problem(), &["spec.files[0].secret.name: ", "Secret", why]);
+    let mut world = crate::support::world().spec("{pullSecret: {secret: {name: krb5}}}");
+    world.snapshot.secrets.insert(key, Err("no answer in time".to_owned()));
+    says(&world.problem(), &["spec.pullSecret.secret.name: ", "Secret", why]);
 }
 
 #[test]

@@ -91,12 +91,12 @@ impl World {
     }
 
     pub(crate) fn config_map(mut self, name: &str, data: &[(&str, &[u8])]) -> Self {
-        self.snapshot.config_maps.insert(key(name), object_data(data).into());
+        self.snapshot.config_maps.insert(key(name), Ok(object_data(data).into()));
         self
     }
 
     pub(crate) fn secret(mut self, name: &str, data: &[(&str, &[u8])]) -> Self {
-        self.snapshot.secrets.insert(key(name), object_data(data).into());
+        self.snapshot.secrets.insert(key(name), Ok(object_data(data).into()));
         self
     }
 
