@@ -17,11 +17,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::CertificateDer;
-use tokio::io::{AsyncRead, AsyncWrite, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader, copy_buf, sink};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{self, AbortHandle, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::activity::{Activity, Clock, Deadlines, Looks, Phase, Watched};
 use super::clients::Certificate;
@@ -39,6 +39,10 @@ const READ_AHEAD: usize = 12 * 1024;
 
 /// How long connections that are still busy after the drain may go on.
 const LAST_REQUESTS: Duration = Duration::from_secs(5);
+
+/// How long a client whose handshake failed has for reading why, and how much of what it has sent meanwhile is read.
+const LINGER: Duration = Duration::from_secs(1);
+const LAST_WORDS: u64 = 64 * 1024;
 
 /// How many looks at the connections an exhausted process waits before it accepts again.
 const PAUSE: u64 = 2;
@@ -254,16 +258,26 @@ async fn secured<H: Handler>(
     mut session: Session<H>,
     metrics: PortMetrics,
 ) {
-    match handshake.await {
+    match handshake.into_fallible().await {
         Ok(stream) => {
             session.certificate = session.handler.certificate(stream.get_ref().1.peer_certificates());
             session.serve(stream, http).await;
         }
-        Err(error) => {
+        Err((error, stream)) => {
             metrics.ended(Ended::Handshake);
             tracing::debug!(%error, "no TLS connection");
+            // Whoever stays longer than that is not waited for.
+            drop(timeout(LINGER, part(stream)).await);
         }
     }
+}
+
+/// Ends a connection so that its client can read the alert that says why. With TLS 1.3 it has sent its request by then,
+/// and to close a socket that holds unread bytes resets the connection: the API server would tell of that and not of the
+/// alert.
+async fn part(mut stream: BufReader<TcpStream>) -> io::Result<()> {
+    stream.shutdown().await?;
+    copy_buf(&mut stream.take(LAST_WORDS), &mut sink()).await.map(drop)
 }
 
 impl<H: Handler> Session<H> {
@@ -304,7 +318,6 @@ mod tests {
     use std::sync::{Mutex, PoisonError};
 
     use http_body_util::Full;
-    use tokio::io::AsyncWriteExt as _;
 
     use super::*;
 
@@ -349,7 +362,7 @@ mod tests {
                 task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), all).await.unwrap();
+        timeout(Duration::from_secs(20), all).await.unwrap();
         let order = answered();
         assert_eq!(order[..3], ["/many", "/one", "/another"], "{order:?}");
     }

@@ -53,6 +53,22 @@ fn what_is_not_tls_is_counted() {
 }
 
 #[test]
+fn whoever_fails_in_the_handshake_can_read_why() {
+    let server = Local::start(Limits::default());
+    let mut plain = TcpStream::connect(server.review).unwrap();
+    plain.set_read_timeout(Some(PATIENCE)).unwrap();
+    // More than the server takes at once. Closed with the rest in it, the connection would be reset.
+    plain.write_all(&SPACES[..40_000]).unwrap();
+    server.wait_for_metric(&cut("handshake_failed", 1));
+    std::thread::sleep(SHORT);
+    plain.write_all(b" ").unwrap();
+    let mut alert = Vec::new();
+    plain.read_to_end(&mut alert).unwrap();
+    // The content type of an alert (RFC 8446, B.1), and its level: fatal.
+    assert_eq!((alert.len(), alert[0], alert[5]), (7, 21, 2), "{alert:?}");
+}
+
+#[test]
 fn headers_that_dribble_are_cut_and_idle_connections_are_not() {
     let server = Local::start(Limits { headers: SHORT, ..Limits::default() });
     let mut idle = server.connect();
