@@ -26,9 +26,6 @@ impl Deref for Text<'_> {
     }
 }
 
-/// Room that a map begins with, as most pods of Spark fill it: each time a `Vec` grows, it is moved.
-const MAP_ENTRIES: usize = 8;
-
 /// A map, in the order of the request.
 #[derive(Clone, Debug)]
 pub(super) struct Map<'a, V>(Vec<(Text<'a>, V)>);
@@ -67,7 +64,7 @@ impl<'de: 'a, 'a, V: Deserialize<'de>> Deserialize<'de> for Map<'a, V> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::with_capacity(MAP_ENTRIES);
+                let mut entries = Vec::new();
                 while let Some(entry) = map.next_entry()? {
                     entries.push(entry);
                 }
@@ -306,7 +303,14 @@ pub fn is_below(inner: &str, outer: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::clean_path;
+    use super::{TextMap, clean_path};
+
+    /// A caller may send a million of them in one review.
+    #[test]
+    fn an_empty_map_takes_no_memory() {
+        let map: TextMap<'_> = serde_json::from_str("{}").unwrap();
+        assert_eq!(map.0.capacity(), 0);
+    }
 
     #[test]
     fn paths_are_cleaned_as_the_runtime_does_it() {
