@@ -124,10 +124,8 @@ impl<'d> Resolver<'_, 'd> {
                 Some(self.items(source, data, mode, &format!("{path}.secret")))
             }
             (None, None, Some(source), None) => {
-                let at = format!("{path}.directory.path");
                 let found = self.lookup.directory(&source.path);
-                let data =
-                    found.map_err(|message| self.report.kind(ProblemKind::Source, at, message)).ok()?;
+                let data = self.report.source(format!("{path}.directory.path"), found)?;
                 Some(all(data, mode))
             }
             (None, None, None, Some(inline)) => {
@@ -159,7 +157,7 @@ impl<'d> Resolver<'_, 'd> {
         }
         let key = ObjectKey { namespace: namespace.to_owned(), name: source.name.clone() };
         let found = if kind == "Secret" { self.lookup.secret(key) } else { self.lookup.config_map(key) };
-        found.map_err(|message| self.report.kind(ProblemKind::Source, format!("{path}.name"), message)).ok()
+        self.report.source(format!("{path}.name"), found)
     }
 
     fn items(&mut self, source: &ObjectSource, data: &'d ObjectData, mode: u32, path: &str) -> Vec<File<'d>> {

@@ -20,6 +20,11 @@ impl Report {
         self.kind(ProblemKind::Invalid, path, message);
     }
 
+    /// What a source holds; why it cannot be had is a mistake at the field that names it.
+    pub(super) fn source<T>(&mut self, path: impl Into<String>, found: Result<T, String>) -> Option<T> {
+        found.map_err(|message| self.kind(ProblemKind::Source, path, message)).ok()
+    }
+
     /// Notes a mistake of a certain kind at a field.
     pub(super) fn kind(&mut self, kind: ProblemKind, path: impl Into<String>, message: impl Into<String>) {
         self.problems.push(Problem {

@@ -104,10 +104,7 @@ impl<'s> PullSecret<'s> {
             return None;
         }
         let key = ObjectKey { namespace: namespace.clone(), name: source.name.clone() };
-        let found = lookup.secret(key);
-        let data = found
-            .map_err(|message| report.kind(ProblemKind::Source, format!("{path}.name"), message))
-            .ok()?;
+        let data = report.source(format!("{path}.name"), lookup.secret(key))?;
         let Some(content) = data.get(DOCKER_CONFIG) else {
             let message = format!("Secret {:?} has no key {DOCKER_CONFIG}", source.name);
             report.kind(ProblemKind::Source, format!("{path}.name"), message);

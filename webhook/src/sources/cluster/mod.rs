@@ -244,8 +244,8 @@ fn take(state: &mut State, (source, content): Read) -> bool {
             true
         }
         Err(why) => {
-            let object = state::title(&source);
-            if state.fail(source, why.clone()) {
+            if state.fail(&source, &why) {
+                let object = state::title(&source);
                 tracing::warn!(
                     object,
                     why,

@@ -195,15 +195,15 @@ impl State {
 
     /// Takes why a source cannot be read; says whether that is new. What it held before stays, and is no news to anybody
     /// but the log: a moment's trouble of the API server would otherwise be in the status of every profile.
-    pub(super) fn fail(&mut self, key: SourceKey, why: String) -> bool {
+    pub(super) fn fail(&mut self, key: &SourceKey, why: &str) -> bool {
         self.unsure = true;
-        if self.unreadable.get(&key) == Some(&why) {
+        if self.unreadable.get(key).is_some_and(|known| known == why) {
             return false;
         }
-        if !self.contents.contains_key(&key) {
-            self.changed.insert(title(&key));
+        if !self.contents.contains_key(key) {
+            self.changed.insert(title(key));
         }
-        self.unreadable.insert(key, why);
+        self.unreadable.insert(key.clone(), why.to_owned());
         true
     }
 

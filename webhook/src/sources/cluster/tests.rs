@@ -71,7 +71,7 @@ fn only_what_profiles_name_is_read_and_only_when_it_is_another_version() {
     let before = held(&state);
     state.apply(versions(&[("s", "2")]));
     assert_eq!(state.stale(), [source("s")]);
-    assert!(state.fail(source("s"), "a moment's trouble".to_owned()));
+    assert!(state.fail(&source("s"), "a moment's trouble"));
     assert_eq!(state.stale(), [source("s")], "one that could not be read is tried again");
     assert!(state.take_changes().is_empty() && Arc::ptr_eq(&before, &held(&state)), "what is held stays");
     state.fill(source("s"), Some(content("2", "one")));
@@ -89,11 +89,11 @@ fn what_was_never_read_says_why() {
     state.stale();
     state.take_changes();
     let why = |state: &State| state.snapshot().secrets[&source("s").1].clone().unwrap_err();
-    assert!(state.fail(source("s"), "forbidden".to_owned()));
+    assert!(state.fail(&source("s"), "forbidden"));
     assert_eq!((why(&state).as_str(), state.take_changes()), ("forbidden", vec!["Secret own/s".to_owned()]));
-    assert!(!state.fail(source("s"), "forbidden".to_owned()));
+    assert!(!state.fail(&source("s"), "forbidden"));
     assert!(state.take_changes().is_empty(), "the same again");
-    assert!(state.fail(source("s"), "no answer in time".to_owned()) && state.has_unreadable());
+    assert!(state.fail(&source("s"), "no answer in time") && state.has_unreadable());
     assert_eq!((why(&state).as_str(), state.take_changes().len()), ("no answer in time", 1));
     state.fill(source("s"), Some(content("1", "one")));
     assert_eq!(state.take_changes(), ["Secret own/s"]);
@@ -103,7 +103,7 @@ fn what_was_never_read_says_why() {
         [|state| state.apply(versions(&[])), |state| state.fill(source("s"), None)];
     for gone in gone {
         let mut state = synced();
-        state.fail(source("s"), "forbidden".to_owned());
+        state.fail(&source("s"), "forbidden");
         state.take_changes();
         gone(&mut state);
         state.stale();
