@@ -51,6 +51,12 @@ pub(super) fn count(text: &str) -> Result<NonZeroUsize, String> {
     text.parse().map_err(|_| "expected a whole number, at least 1".to_owned())
 }
 
+/// A number of threads; more than this would be a mistake.
+pub(super) fn workers(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| (1..=64).contains(count));
+    count.ok_or_else(|| "expected a whole number from 1 to 64".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,8 +92,10 @@ mod tests {
             assert!(address(bad).unwrap_err().contains("such as 0.0.0.0:8443"), "{bad}");
         }
         assert!(address("[::1]:0").is_ok());
+        assert!(workers("65").is_err() && workers("64") == Ok(64));
         for bad in ["", "0", "-1", "x"] {
             assert!(count(bad).unwrap_err().contains("at least 1"), "{bad}");
+            assert!(workers(bad).unwrap_err().contains("from 1 to 64"), "{bad}");
         }
     }
 }

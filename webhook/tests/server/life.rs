@@ -19,6 +19,20 @@ fn the_first_line_says_where() {
 }
 
 #[test]
+fn reviews_are_judged_by_as_many_threads_as_asked_for() {
+    let threads = |workers: &str| {
+        let server = Server::start(&["--workers", workers]);
+        let tasks = fs::read_dir(format!("/proc/{}/task", server.child.id())).unwrap();
+        let names =
+            tasks.map(|task| fs::read_to_string(task.unwrap().path().join("comm")).unwrap_or_default());
+        names.filter(|name| name.trim_end() == "tokio-rt-worker").count()
+    };
+    // Files are read on further threads of the same name, a few at a time.
+    let (one, many) = (threads("1"), threads("20"));
+    assert!(one < 10 && many >= 20, "{one}, {many}");
+}
+
+#[test]
 fn start_fails_with_a_message_where_nothing_can_be_served() {
     let folder = tempfile::tempdir().unwrap();
     write_pair(folder.path());

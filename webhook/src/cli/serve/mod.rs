@@ -36,6 +36,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         limits,
         log,
     } = args;
+    let workers = limits.workers;
     let limits = Limits { connections: limits.max_connections.get(), ..Limits::default() };
     let times = drain_times(&drain)?;
     let metrics = Arc::new(Metrics::new());
@@ -44,7 +45,12 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     let clients = ClientFiles::start(clients)?;
     let tls_poll = tls.tls_poll;
     let source = tls.source(from.is_empty()).map_err(Failure::Unusable)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(internal)?;
+    // Not one for each processor of the node: each may hold a large review, and threads that wake each other cost time.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .enable_all()
+        .build()
+        .map_err(internal)?;
     // What is made with a client spawns on the runtime.
     let inside = runtime.enter();
     let client = match source {
