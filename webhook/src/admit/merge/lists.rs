@@ -2,8 +2,10 @@
 //! API server takes for the same.
 
 use std::cell::LazyCell;
+use std::fmt;
 
-use serde_json::Value;
+use serde::Deserializer as _;
+use serde::de::{SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{Action, Merge};
@@ -18,6 +20,22 @@ use crate::admit::pointer::Pointer;
 #[derive(Clone, Copy)]
 pub(super) struct List(pub(super) &'static str, pub(super) &'static [&'static str]);
 
+/// A wanted entry, and what is known of it.
+struct Wanted<'a> {
+    item: &'a Item,
+    /// What may stand once.
+    key: Option<String>,
+    found: Found,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Found {
+    Nothing,
+    /// Another entry that has its key.
+    Rival,
+    Equal,
+}
+
 /// Appends the wanted entries to the list at `path`, of which `present` is the raw text.
 pub(super) fn append_unequal<'a>(
     merge: &mut Merge<'a>,
@@ -29,23 +47,17 @@ pub(super) fn append_unequal<'a>(
     if wanted.is_empty() {
         return;
     }
-    let is_list = present.is_some_and(|raw| raw.get().starts_with('['));
-    let entries: Option<Vec<Map<'_, &RawValue>>> =
-        present.and_then(|raw| serde_json::from_str(raw.get()).ok());
-    let known = LazyCell::new(|| value_of(present));
-    let mut edit = ListEdit::new(path, is_list);
-    for item in wanted {
-        let is_other = |entries: &Vec<_>| entries.iter().all(|entry| differ_in_text(item, entry));
-        let key = unique_key(&item.value, unique);
-        // Mostly all of them differ in a text: then none is decoded for a closer look.
-        let (action, key) = if key.is_none() && entries.as_ref().is_some_and(is_other) {
-            (Action::Added, "")
-        } else if elements(&known).iter().any(|known| same(Kind::Plain, &item.value, known)) {
-            (Action::Unchanged, "")
-        } else if key.is_some() && elements(&known).iter().any(|known| unique_key(known, unique) == key) {
-            (Action::Kept, item.key.as_str())
-        } else {
-            (Action::Added, "")
+    let of = |item: &'a Item| Wanted { item, key: unique_key(&item.value, unique), found: Found::Nothing };
+    let mut wanted: Vec<Wanted<'_>> = wanted.into_iter().map(of).collect();
+    if let Some(present) = present {
+        for_each(present, |entry| compare(&mut wanted, entry, unique));
+    }
+    let mut edit = ListEdit::new(path, present.is_some_and(|raw| raw.get().starts_with('[')));
+    for Wanted { item, found, .. } in wanted {
+        let (action, key) = match found {
+            Found::Nothing => (Action::Added, ""),
+            Found::Rival => (Action::Kept, item.key.as_str()),
+            Found::Equal => (Action::Unchanged, ""),
         };
         if action == Action::Added {
             edit.push(&mut merge.patch, &item.json);
@@ -55,8 +67,50 @@ pub(super) fn append_unequal<'a>(
     edit.finish(&mut merge.patch);
 }
 
-fn elements(list: &Value) -> &[Value] {
-    list.as_array().map_or(&[], Vec::as_slice)
+/// Looks at each entry of a list by itself, and once at those that repeat the one before: a pod may bring a million of
+/// them.
+fn for_each<'a>(list: &'a RawValue, look: impl FnMut(&'a RawValue)) {
+    struct Each<L>(L);
+
+    impl<'de, L: FnMut(&'de RawValue)> Visitor<'de> for Each<L> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<(), A::Error> {
+            let mut before = "";
+            while let Some(entry) = list.next_element::<&RawValue>()? {
+                if entry.get() != before {
+                    (self.0)(entry);
+                }
+                before = entry.get();
+            }
+            Ok(())
+        }
+    }
+
+    // It was decoded before: all that can fail is that it is no list.
+    drop(serde_json::Deserializer::from_str(list.get()).deserialize_seq(Each(look)));
+}
+
+/// What an entry of the pod says about the wanted ones.
+fn compare(wanted: &mut [Wanted<'_>], entry: &RawValue, unique: &[&str]) {
+    // What is no map equals nothing that a profile could want.
+    let Ok(fields) = serde_json::from_str::<Map<'_, &RawValue>>(entry.get()) else { return };
+    let value = LazyCell::new(|| value_of(Some(entry)));
+    for Wanted { item, key, found } in wanted {
+        // Mostly all of them differ in a text: then none is decoded for a closer look.
+        if *found == Found::Equal || key.is_none() && differ_in_text(item, &fields) {
+            continue;
+        }
+        if same(Kind::Plain, &item.value, &value) {
+            *found = Found::Equal;
+        } else if key.is_some() && unique_key(&value, unique) == *key {
+            *found = Found::Rival;
+        }
+    }
 }
 
 /// Whether a text stands at the top of both and is not the same: no default of the API server can mend that.

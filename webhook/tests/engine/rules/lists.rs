@@ -130,3 +130,24 @@ fn the_order_of_keys_does_not_make_an_entry_different() {
     let pod = inject(&catalog, &with(driver(), "/spec/tolerations", own.clone()));
     assert_eq!(pod["spec"]["tolerations"], own);
 }
+
+#[test]
+fn an_equal_entry_is_found_behind_others_that_repeat_themselves() {
+    let catalog =
+        catalog(&common("tolerations: [{key: a, operator: Exists}, {key: b, operator: Exists}]", ""));
+    let of = |key: &str| json!({ "key": key, "operator": "Exists" });
+    let own = json!([{}, {}, of("c"), {}, {}, of("a"), of("a"), {}]);
+    let pod = inject(&catalog, &with(driver(), "/spec/tolerations", own.clone()));
+    let mut expected = own;
+    expected.as_array_mut().unwrap().push(of("b"));
+    assert_eq!(pod["spec"]["tolerations"], expected);
+}
+
+/// No API server sends them, but whoever asks twice gets the same.
+#[test]
+fn what_is_no_entry_hides_none_behind_it() {
+    let catalog = catalog(&common("tolerations: [{key: a, operator: Exists}]", ""));
+    let own = json!([1, "a", null, { "key": "a", "operator": "Exists" }]);
+    let pod = inject(&catalog, &with(driver(), "/spec/tolerations", own.clone()));
+    assert_eq!(pod["spec"]["tolerations"], own);
+}
