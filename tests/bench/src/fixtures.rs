@@ -42,13 +42,20 @@ pub(crate) fn review_of_size(namespace: &str, bytes: usize) -> Vec<u8> {
     review_with_env(namespace, variables)
 }
 
+/// The largest number of entries that an API server takes in one pod: a million tolerations in 3 MB.
+pub(crate) fn review_of_many_entries(namespace: &str) -> Vec<u8> {
+    changed(namespace, |spec| spec["tolerations"] = vec![json!({}); 1_000_000].into())
+}
+
 fn review_with(namespace: &str, change: impl FnOnce(&mut Vec<Value>)) -> Vec<u8> {
+    changed(namespace, |spec| change(spec["containers"][0]["env"].as_array_mut().expect("an environment")))
+}
+
+fn changed(namespace: &str, change: impl FnOnce(&mut Value)) -> Vec<u8> {
     let mut review: Value = serde_json::from_slice(EXECUTOR).expect("a review");
     review["request"]["namespace"] = namespace.into();
     review["request"]["object"]["metadata"]["namespace"] = namespace.into();
-    change(
-        review["request"]["object"]["spec"]["containers"][0]["env"].as_array_mut().expect("an environment"),
-    );
+    change(&mut review["request"]["object"]["spec"]);
     serde_json::to_vec(&review).expect("JSON")
 }
 

@@ -46,6 +46,7 @@ pub(crate) fn run(bench: &Bench, progress: &Progress, report: &mut Report) {
     }
     requests(bench, progress, report, &world, go.as_deref().ok());
     memory_of_connections(progress, report, &world);
+    memory_of_large_reviews(progress, report, &world);
     namespaces(bench, progress, report, &world);
     swap::run(bench, progress, report, &world);
     start(bench, progress, report, &world);
@@ -244,6 +245,18 @@ fn memory_of_connections(progress: &Progress, report: &mut Report, world: &World
         let name = format!("server, memory of a further connection, {label} answers");
         report.absolute(&name, "kB", &Samples::one(each), Threshold::AtMost(60.0));
     }
+}
+
+/// What callers can make it take who may create pods and mean no good.
+fn memory_of_large_reviews(progress: &Progress, report: &mut Report, world: &World) {
+    progress.say("server, large reviews");
+    let server = world.serve(&world.two_teams());
+    let client = Client::new(&world.credentials.authority, &fixtures::review_of_many_entries("team-a"));
+    let found = client.keep_alive(&server, 20, Duration::from_secs(2));
+    let name = "server, 20 reviews of 3 MB at once, a million entries each";
+    report.absolute(name, "ms CPU", &Samples::one(found.cpu / 1e3), Threshold::None);
+    let peak = Samples::one(count(memory(server.id(), "VmHWM")) / MEGABYTE);
+    report.absolute(&format!("{name}, peak memory"), "MB", &peak, Threshold::None);
 }
 
 /// Memory against namespaces: twenty profiles of 4 kB.
