@@ -102,6 +102,13 @@ crd: build ## Write the CustomResourceDefinition
 golden: build ## Write the golden files anew; read the difference before you commit it
 	REFRESH_GOLDEN=1 cargo test --locked -p acceptance golden
 
+.PHONY: order
+order: build ## List the functions that a server runs, for the linker, in 20 minutes (needs valgrind, openssl, x86_64)
+	cargo build --locked --release -p bench
+	$(STATIC) cargo rustc --locked --release --target $(HOST) -p spark-injector --bin spark-injector -- \
+	  -C link-arg=-Wl,-Map=$(CURDIR)/target/functions.map -C link-arg=-Wl,--no-demangle
+	tests/order.py target/$(HOST)/release/spark-injector target/functions.map target/release/bench webhook/functions.order
+
 .PHONY: bench
 bench: build ## Measure against references, interleaved in one run (ARGS=--quick for a look)
 	cargo run --locked --release -p bench -- $(ARGS)
