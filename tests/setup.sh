@@ -9,7 +9,7 @@ wishes=()
 need() { # COMMAND PACKAGE
   command -v "$1" > /dev/null || { missing+=("$1"); packages+=("$2"); }
 }
-wish() { # COMMAND PACKAGE: tests that use it say that they are skipped where it is not there
+wish() { # COMMAND PACKAGE: what uses it, a test or a row of the bench, says that it is skipped where it is not there
   command -v "$1" > /dev/null || wishes+=("$2")
 }
 may_install() { command -v apt-get > /dev/null && [ "$(id -u)" = 0 ]; }
@@ -27,6 +27,7 @@ need python3 python3
 python3 -m pip --version > /dev/null 2>&1 || python3 -m venv --help > /dev/null 2>&1 \
   || { missing+=(pip); packages+=(python3-pip); }
 wish slowhttptest slowhttptest
+wish busybox busybox
 
 if [ ${#missing[@]} -gt 0 ]; then
   if may_install; then
@@ -40,7 +41,7 @@ fi
 
 # Of these a machine without a network, or a distribution without such a package, does not die.
 if [ ${#wishes[@]} -gt 0 ] && may_install; then
-  apt_install "${wishes[@]}" || echo "setup: without ${wishes[*]}: the tests that use it are skipped" >&2
+  apt_install "${wishes[@]}" || echo "setup: without ${wishes[*]}: what uses it is skipped" >&2
 fi
 
 if ! command -v cargo > /dev/null; then
