@@ -22,14 +22,11 @@ fn the_first_line_says_where() {
 fn reviews_are_judged_by_as_many_threads_as_asked_for() {
     let threads = |workers: &str| {
         let server = Server::start(&["--workers", workers]);
-        let tasks = fs::read_dir(format!("/proc/{}/task", server.child.id())).unwrap();
-        let names =
-            tasks.map(|task| fs::read_to_string(task.unwrap().path().join("comm")).unwrap_or_default());
-        names.filter(|name| name.trim_end() == "tokio-rt-worker").count()
+        fs::read_dir(format!("/proc/{}/task", server.child.id())).unwrap().count()
     };
-    // Files are read on further threads of the same name, a few at a time.
+    // Beside them the first thread and that of the log; files are read on further ones, a few at a time.
     let (one, many) = (threads("1"), threads("20"));
-    assert!(one < 10 && many >= 20, "{one}, {many}");
+    assert!(one < 12 && many >= 22, "{one}, {many}");
 }
 
 #[test]
