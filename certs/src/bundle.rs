@@ -6,11 +6,10 @@ use std::time::SystemTime;
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier as _;
-use rustls::crypto::ring;
 use rustls_pki_types::{ServerName, UnixTime};
 
-use crate::Leaf;
 use crate::certificate::Certificate;
+use crate::{Leaf, crypto};
 
 /// Authorities, each once and in one order: two bundles are equal when they hold the same ones.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -54,9 +53,8 @@ impl Bundle {
             // One that cannot be used is not trusted; clients skip it likewise.
             drop(roots.add(certificate.der().clone()));
         }
-        let provider = Arc::new(ring::default_provider());
         // No builder for an empty set: nobody is trusted.
-        let Ok(verifier) = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build()
+        let Ok(verifier) = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), crypto()).build()
         else {
             return false;
         };

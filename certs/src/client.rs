@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme};
@@ -15,8 +15,8 @@ use sha2::{Digest, Sha256};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::Error;
 use crate::pair::{content, read};
+use crate::{Error, crypto};
 
 /// Verifies client certificates against the bundle in use.
 ///
@@ -47,7 +47,7 @@ impl ClientBundle {
         let pem = read(&path)?;
         let authorities = ClientAuthorities {
             verifier: RwLock::new(verifier(&path, &pem)?),
-            algorithms: ring::default_provider().signature_verification_algorithms,
+            algorithms: crypto().signature_verification_algorithms,
         };
         Ok(Self {
             path,
@@ -115,7 +115,7 @@ fn verifier(path: &Path, pem: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, Erro
     if roots.is_empty() {
         return Err(content(path, "holds no certificate in PEM form"));
     }
-    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(ring::default_provider()))
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), crypto())
         .build()
         .map_err(|_| content(path, "holds no certificate of an authority"))
 }

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use rustls::ServerConfig;
-use rustls::crypto::ring;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use crate::{ClientAuthorities, Error, Leaf};
+use crate::{ClientAuthorities, Error, Leaf, crypto};
 
 /// Which protocol versions are offered.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -43,7 +42,7 @@ impl Handshake {
             Protocols::Tls13 => &[&rustls::version::TLS13],
             Protocols::Tls12And13 => &[&rustls::version::TLS13, &rustls::version::TLS12],
         };
-        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let builder = ServerConfig::builder_with_provider(crypto())
             .with_protocol_versions(versions)
             .map_err(Error::Setup)?;
         let builder = match &self.clients {

@@ -2,12 +2,12 @@
 
 use std::time::SystemTime;
 
-use rustls::crypto::ring;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
 
 use crate::certificate::Certificate;
+use crate::crypto;
 use crate::key::Key;
 
 /// A serving certificate, its intermediates if it has any, and its key.
@@ -52,5 +52,5 @@ impl Leaf {
 pub(crate) fn certify<'c>(chain: impl Iterator<Item = &'c Certificate>, key: &Key) -> Option<CertifiedKey> {
     let key = PrivateKeyDer::from_pem_slice(key.pem()).ok()?;
     let chain = chain.map(|certificate| certificate.der().clone()).collect();
-    CertifiedKey::from_der(chain, key, &ring::default_provider()).ok()
+    CertifiedKey::from_der(chain, key, &crypto()).ok()
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use rustls::ServerConfig;
-use rustls::crypto::ring;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -15,7 +14,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
 use crate::certificate::{Certificate, moment};
-use crate::{Error, Handshake};
+use crate::{Error, Handshake, crypto};
 
 /// A chain of certificates and a key are some kilobytes; a path that leads elsewhere must not fill the memory.
 const FILE_LIMIT: u64 = 1024 * 1024;
@@ -34,7 +33,7 @@ pub struct Pair {
 /// Credentials that can be served now.
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    /// The server's TLS configuration: ring, ALPN `http/1.1` alone, no resumption.
+    /// The server's TLS configuration: ALPN `http/1.1` alone, no resumption.
     pub config: Arc<ServerConfig>,
     /// First moment of the leaf.
     pub not_before: SystemTime,
@@ -130,7 +129,7 @@ impl Pair {
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
     ) -> Result<CertifiedKey, Error> {
-        CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|error| match error {
+        CertifiedKey::from_der(chain, key, &crypto()).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => {
                 Error::Mismatch { certificate: self.certificate.clone(), key: self.key.clone() }
             }

@@ -15,7 +15,8 @@ use http::header::USER_AGENT;
 use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::CryptoProvider;
+use spark_injector_certs::crypto;
 use traced::Trace;
 
 /// A healthy API server takes a connection within milliseconds.
@@ -83,7 +84,7 @@ pub struct Connection {
 pub async fn connect(access: &Access) -> Result<Connection, ConnectError> {
     if CryptoProvider::get_default().is_none() {
         // Fails only where another thread was faster, with the same provider.
-        drop(ring::default_provider().install_default());
+        drop(CryptoProvider::clone(&crypto()).install_default());
     }
     let mut config = configuration(access).await?;
     config.connect_timeout = Some(CONNECT_TIMEOUT);

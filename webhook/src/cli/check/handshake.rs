@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use serde_json::Value;
-use spark_injector_certs::Issuer;
+use spark_injector_certs::{Issuer, crypto};
 
 use super::finding::Finding;
 
@@ -69,8 +69,7 @@ fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
 fn verify(host: &str, mut stream: TcpStream, issuers: &[Issuer]) -> Result<String, String> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(issuers.iter().map(|issuer| issuer.der.clone()));
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_provider(crypto())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .with_root_certificates(roots)
