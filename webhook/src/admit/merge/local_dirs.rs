@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::mounts::Added;
+use super::mounts::Ours;
 use super::{Action, Denial, Merge};
 use crate::admit::patch::{Json, quote};
 use crate::admit::plan::LocalDirPlan;
@@ -91,9 +91,9 @@ fn add_directory<'a>(merge: &mut Merge<'a>, dir: &'a LocalDirPlan) -> Result<boo
     }
     if !is_mounted {
         merge.mounts.push(&mut merge.patch, &mount.json);
-        merge.added_mounts.push(Added::own(&mount.key, &volume.key, &mount.origin));
         action = Action::Added;
     }
+    merge.our_mounts.push(Ours::writable(mount, !is_mounted));
     merge.note_value(action, "local directory", &mount.key, "", &mount.origin);
     Ok(true)
 }

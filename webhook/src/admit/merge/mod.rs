@@ -163,8 +163,8 @@ struct Merge<'a> {
     notes: Vec<NoteRef<'a>>,
     /// The pod's own mounts in the Spark container.
     own_mounts: Vec<mounts::Own<'a>>,
-    /// Cleaned paths of the mounts that were added, and whether they are files of ours.
-    added_mounts: Vec<mounts::Added<'a>>,
+    /// What the profile has mounted there: found, or added.
+    our_mounts: Vec<mounts::Ours<'a>>,
 }
 
 type Rule = for<'a> fn(&mut Merge<'a>) -> Result<(), Denial>;
@@ -214,7 +214,7 @@ pub(super) fn merge<'a>(
         env: ListEdit::new(spark.key("env"), target.spark.env.is_some()),
         notes: Vec::with_capacity(32),
         own_mounts: mounts::own(target.spark),
-        added_mounts: Vec::new(),
+        our_mounts: Vec::new(),
     };
     for rule in RULES {
         rule(&mut merge)?;

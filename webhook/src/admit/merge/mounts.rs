@@ -35,24 +35,32 @@ pub(super) fn own<'a>(spark: &'a Container<'a>) -> Vec<Own<'a>> {
     spark.volume_mounts.as_deref().unwrap_or_default().iter().map(own).collect()
 }
 
-/// A mount that this patch adds.
+/// A mount of the profile's, which the pod has or is about to get.
 #[derive(Debug)]
-pub(super) struct Added<'a> {
+pub(super) struct Ours<'a> {
     path: &'a str,
     volume: &'a str,
+    /// Whether no mount point can be made in it, whatever the reason.
     read_only: bool,
     origin: &'a str,
+    /// Whether this patch adds it.
+    pub(super) added: bool,
 }
 
-impl<'a> Added<'a> {
+impl<'a> Ours<'a> {
     /// A writable mount of a whole volume.
-    pub(super) fn own(path: &'a str, volume: &'a str, origin: &'a str) -> Self {
-        Self { path, volume, read_only: false, origin }
+    pub(super) fn writable(item: &'a Item, added: bool) -> Self {
+        Self { path: &item.key, volume: volume_of(item), read_only: false, origin: &item.origin, added }
     }
 
-    /// `read_only` where no mount point can be made in it, whatever the reason.
-    fn of(item: &'a Item, read_only: bool) -> Self {
-        Self { path: &item.key, volume: volume_of(item), read_only, origin: &item.origin }
+    fn new(item: &'a Item, plan: &Plan, added: bool) -> Self {
+        let read_only = is_read_only(item) || has_read_only_source(plan, volume_of(item));
+        Self { read_only, ..Self::writable(item, added) }
+    }
+
+    /// Whether the runtime can make no mount point in it.
+    fn is_closed(&self) -> bool {
+        self.volume == FILES_VOLUME || self.read_only
     }
 }
 
@@ -84,11 +92,11 @@ pub(super) fn mounts(merge: &mut Merge<'_>) -> Result<(), Denial> {
         match there.next() {
             None => {
                 merge.mounts.push(&mut merge.patch, &item.json);
-                let read_only = is_read_only(item) || has_read_only_source(plan, volume_of(item));
-                merge.added_mounts.push(Added::of(item, read_only));
+                merge.our_mounts.push(Ours::new(item, plan, true));
                 merge.note(Action::Added, "mount", item);
             }
             Some(own) if is_equal(own, item) && there.all(|own| is_equal(own, item)) => {
+                merge.our_mounts.push(Ours::new(item, plan, false));
                 merge.note(Action::Unchanged, "mount", item);
             }
             Some(_) => merge.differs("volumeMounts", "mount", item)?,
@@ -115,34 +123,35 @@ struct Outer<'o> {
 
 /// Refuses a mount point that the runtime could not make, where we are one of the two.
 fn check_nesting(merge: &Merge<'_>) -> Result<(), Denial> {
-    for added in &merge.added_mounts {
-        let of_pod = merge.own_mounts.iter().map(|own| Outer {
-            path: &own.path,
-            volume: own.volume,
-            read_only: own.read_only,
-            owner: "the pod's own",
-        });
-        let of_profile = merge.added_mounts.iter().map(|outer| Outer {
-            path: outer.path,
-            volume: outer.volume,
-            read_only: outer.read_only,
-            owner: outer.origin,
-        });
-        // The innermost mount around a path is the one in which its mount point is made.
-        let around = of_pod.chain(of_profile).filter(|outer| is_below(added.path, outer.path));
-        if let Some(outer) = around.max_by_key(|outer| outer.path.len()) {
-            check_ours_inside(merge, added, &outer)?;
+    for ours in &merge.our_mounts {
+        if ours.added {
+            check_ours_inside(merge, ours)?;
         }
-        if added.volume == FILES_VOLUME || added.read_only {
-            check_own_inside(merge, added)?;
+        if ours.is_closed() {
+            check_own_inside(merge, ours)?;
         }
     }
     Ok(())
 }
 
 /// Ours inside another mount.
-fn check_ours_inside(merge: &Merge<'_>, added: &Added<'_>, outer: &Outer<'_>) -> Result<(), Denial> {
-    if outer.volume == FILES_VOLUME && is_mount_point(merge, added.path) {
+fn check_ours_inside(merge: &Merge<'_>, ours: &Ours<'_>) -> Result<(), Denial> {
+    let of_pod = merge.own_mounts.iter().map(|own| Outer {
+        path: &own.path,
+        volume: own.volume,
+        read_only: own.read_only,
+        owner: "the pod's own",
+    });
+    let of_profile = merge.our_mounts.iter().map(|outer| Outer {
+        path: outer.path,
+        volume: outer.volume,
+        read_only: outer.read_only,
+        owner: outer.origin,
+    });
+    // The innermost mount around a path is the one in which its mount point is made.
+    let around = of_pod.chain(of_profile).filter(|outer| is_below(ours.path, outer.path));
+    let Some(outer) = around.max_by_key(|outer| outer.path.len()) else { return Ok(()) };
+    if outer.volume == FILES_VOLUME && is_mount_point(merge, ours.path) {
         return Ok(());
     }
     let volumes = merge.target.spec.volumes.as_deref().unwrap_or_default();
@@ -155,9 +164,9 @@ fn check_ours_inside(merge: &Merge<'_>, added: &Added<'_>, outer: &Outer<'_>) ->
         "nested_mount",
         format!(
             "{} is to be mounted at {} ({}), inside {} {kind} mount of volume {} at {}, where no mount point can be made; mount one of them elsewhere",
-            describe(added),
-            added.path,
-            added.origin,
+            describe(ours),
+            ours.path,
+            ours.origin,
             outer.owner,
             outer.volume,
             outer.path
@@ -165,24 +174,33 @@ fn check_ours_inside(merge: &Merge<'_>, added: &Added<'_>, outer: &Outer<'_>) ->
     ))
 }
 
-/// The pod's inside ours.
-fn check_own_inside(merge: &Merge<'_>, added: &Added<'_>) -> Result<(), Denial> {
-    for inner in merge.own_mounts.iter().filter(|own| is_below(&own.path, added.path)) {
-        let closer = |path: &str| is_below(&inner.path, path) && is_below(path, added.path);
-        let shielded = merge.own_mounts.iter().any(|own| closer(&own.path))
-            || merge.added_mounts.iter().any(|other| closer(other.path));
-        if shielded || is_mount_point(merge, &inner.path) {
+/// The pod's inside ours, which can be closer to ours than any other mount.
+fn check_own_inside(merge: &Merge<'_>, outer: &Ours<'_>) -> Result<(), Denial> {
+    let of_pod = merge.own_mounts.iter().map(|own| (&*own.path, Some(own)));
+    let of_profile = merge.our_mounts.iter().map(|ours| (ours.path, None));
+    let mut inside: Vec<_> =
+        of_pod.chain(of_profile).filter(|(path, _)| is_below(path, outer.path)).collect();
+    // A mount comes before what lies in it, so that one look at each tells the outermost: a pod may bring tens of
+    // thousands. Ours before the pod's own of the same path, which is the same mount.
+    inside.sort_by(|(a, a_own), (b, b_own)| {
+        a.split('/').cmp(b.split('/')).then(a_own.is_some().cmp(&b_own.is_some()))
+    });
+    let mut outermost = None;
+    for (path, own) in inside {
+        if outermost.is_some_and(|outermost| path == outermost || is_below(path, outermost)) {
             continue;
         }
+        outermost = Some(path);
+        let Some(own) = own.filter(|own| !is_mount_point(merge, &own.path)) else { continue };
         return Err(Denial::unprocessable(
             "nested_mount",
             format!(
                 "the pod mounts volume {} at {}, inside {} which {} mounts read-only at {}; mount it elsewhere or ask the owner of profile {}",
-                inner.volume,
-                inner.path,
-                describe(added),
-                added.origin,
-                added.path,
+                own.volume,
+                own.path,
+                describe(outer),
+                outer.origin,
+                outer.path,
                 merge.plan.profile
             ),
         ));
@@ -194,6 +212,6 @@ fn is_mount_point(merge: &Merge<'_>, path: &str) -> bool {
     merge.plan.files.as_ref().is_some_and(|files| files.mount_points.iter().any(|point| point == path))
 }
 
-fn describe(added: &Added<'_>) -> String {
-    if added.volume == FILES_VOLUME { "a files entry".to_owned() } else { format!("volume {}", added.volume) }
+fn describe(ours: &Ours<'_>) -> String {
+    if ours.volume == FILES_VOLUME { "a files entry".to_owned() } else { format!("volume {}", ours.volume) }
 }

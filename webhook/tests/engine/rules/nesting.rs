@@ -2,14 +2,14 @@
 //! could not mount is refused with both paths.
 
 use init_sync::Entry;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::files::{files, manifest};
-use crate::support::{catalog, denied, driver, inject, inject_with_warnings, with, world};
+use crate::support::{TEAM, admit, catalog, denied, driver, inject, inject_with_warnings, with, world};
 
 const MOUNTS: &str = "/spec/containers/0/volumeMounts/-";
 
-fn points(pod: &serde_json::Value) -> Vec<String> {
+fn points(pod: &Value) -> Vec<String> {
     let point = |entry: &Entry| match entry {
         Entry::Directory { path } => Some(format!("d {path}")),
         Entry::EmptyFile { path } => Some(format!("e {path}")),
@@ -65,6 +65,39 @@ fn a_pods_mount_inside_ours_is_refused_with_both_paths() {
     for part in ["spark-local-dir-1", "/p/scratch", "team-a: spec.files[0]", "at /p", "elsewhere"] {
         assert!(message.contains(part), "{part} in {message}");
     }
+}
+
+/// Another webhook, or a user who wrote ours himself.
+#[test]
+fn a_pods_mount_inside_ours_is_refused_also_where_ours_stands_already() {
+    let spec = "{files: [{mountPath: /p, inline: {a: '1'}}, {mountPath: /p/conf, inline: {b: '2'}}], enforce: [volumeMounts]}";
+    let catalog = catalog(spec);
+    let patched = inject(&catalog, &driver());
+    for own in ["/p/scratch", "/p/a", "/p/conf/x"] {
+        let pod = with(patched.clone(), MOUNTS, json!({ "name": "spark-local-dir-1", "mountPath": own }));
+        let (code, message) = denied(&catalog, &pod);
+        assert!(code == 422 && message.contains(own), "{message}");
+    }
+    let elsewhere = with(patched, MOUNTS, json!({ "name": "spark-local-dir-1", "mountPath": "/q/p" }));
+    assert!(admit(&catalog, TEAM, &elsewhere).allowed);
+}
+
+/// In the order of paths, not of bytes: `/p-x` stands between `/p` and `/p/x` there.
+#[test]
+fn tens_of_thousands_of_mounts_inside_each_other_are_looked_at_once_each() {
+    let catalog =
+        catalog("files: [{mountPath: /o, inline: {a: '1'}}, {mountPath: /o/m-x, inline: {a: '1'}}]");
+    let mounts = |last: &str| {
+        let mut mounts: Vec<Value> = (0..70_000)
+            .map(|index| json!({ "name": "spark-local-dir-1", "mountPath": format!("/o/m/{index}") }))
+            .collect();
+        mounts.push(json!({ "name": "spark-local-dir-1", "mountPath": last }));
+        with(driver(), "/spec/containers/0/volumeMounts", mounts)
+    };
+    let (code, message) = denied(&catalog, &mounts("/o/m"));
+    assert!(code == 422 && message.contains(" at /o/m,"), "{message}");
+    let (_, message) = denied(&catalog, &mounts("/o/m-x"));
+    assert!(message.contains(" at /o/m/0,"), "{message}");
 }
 
 #[test]
