@@ -23,6 +23,7 @@ pub(super) fn env(merge: &mut Merge<'_>) -> Result<(), Denial> {
         }
     }
     if let Some(item) = &plan.role_variable {
+        refuse_many(merge, item)?;
         match plan.role {
             Role::Executor => set_role(merge, item),
             Role::Driver => unset_role(merge, item),
@@ -51,6 +52,25 @@ fn value_text<'v>(variable: &'v EnvVar<'_>) -> &'v str {
 
 fn item_text(item: &Item) -> &str {
     item.value.get("value").and_then(serde_json::Value::as_str).unwrap_or_default()
+}
+
+/// How often a pod may bring the role variable. Each entry takes an operation, and for each that removes one the API server
+/// copies the list: a pod of 130,000 entries would keep it busy for half a minute.
+const MAX_ROLE_ENTRIES: usize = 16;
+
+fn refuse_many(merge: &Merge<'_>, item: &Item) -> Result<(), Denial> {
+    let own = merge.target.spark.env.as_deref().unwrap_or_default();
+    let entries = own.iter().filter(|variable| is_named(variable, &item.key)).count();
+    if entries <= MAX_ROLE_ENTRIES {
+        return Ok(());
+    }
+    Err(Denial::unprocessable(
+        "role_variable_repeated",
+        format!(
+            "the environment variable {}, which profile {} sets ({}), stands {entries} times in the Spark container, and may stand {MAX_ROLE_ENTRIES} times; leave it out of the pod",
+            item.key, merge.plan.profile, item.origin
+        ),
+    ))
 }
 
 /// Every entry of that name is ours: of several, the last one wins in the container.

@@ -43,7 +43,7 @@ pub(super) fn affinity(merge: &mut Merge<'_>) -> Result<(), Denial> {
     } else if same(Kind::Plain, &item.value, &theirs) {
         merge.note(Action::Unchanged, "", item);
     } else if plan.enforced.contains("affinity") {
-        enforce_affinity(merge, item, &theirs);
+        enforce_affinity(merge, item, &theirs)?;
     } else {
         merge.note(Action::Kept, "", item);
     }
@@ -52,14 +52,29 @@ pub(super) fn affinity(merge: &mut Merge<'_>) -> Result<(), Denial> {
 
 const REQUIRED: &str = "/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
 
+/// How many terms a conjunction may have: a pod of 60,000 would become one of as many times the profile's.
+const MAX_TERMS: usize = 1024;
+
 /// Terms are ORed and the expressions of one term ANDed, so the conjunction is every pair of a term of ours and theirs.
-fn enforce_affinity<'a>(merge: &mut Merge<'a>, item: &'a Item, theirs: &Value) {
+fn enforce_affinity<'a>(merge: &mut Merge<'a>, item: &'a Item, theirs: &Value) -> Result<(), Denial> {
     let ours = terms(&item.value);
     let known = terms(theirs);
     let satisfied = |term: &Value| is_empty_term(term) || ours.iter().any(|ours| contains_term(term, ours));
     if ours.is_empty() || !known.is_empty() && known.iter().all(satisfied) {
         merge.note(Action::Unchanged, "", item);
-        return;
+        return Ok(());
+    }
+    if known.len() * ours.len() > MAX_TERMS {
+        return Err(Denial::unprocessable(
+            "affinity_too_large",
+            format!(
+                "the pod has {} required node affinity terms, and profile {} enforces {} of its own ({}): more than {MAX_TERMS} pairs; use fewer terms in the pod",
+                known.len(),
+                merge.plan.profile,
+                ours.len(),
+                item.origin
+            ),
+        ));
     }
     let conjunction: Vec<Value> = if known.is_empty() {
         ours.to_vec()
@@ -75,6 +90,7 @@ fn enforce_affinity<'a>(merge: &mut Merge<'a>, item: &'a Item, theirs: &Value) {
     };
     merge.patch.add(path, &value.to_string());
     merge.note(Action::Replaced, "", item);
+    Ok(())
 }
 
 pub(super) fn terms(affinity: &Value) -> &[Value] {

@@ -169,3 +169,36 @@ fn a_hundred_thousand_variables_make_the_patch_no_longer() {
     };
     assert_eq!(with(100_000), with(10), "what is done depends on the plan");
 }
+
+/// Variables of the role's name take an operation each, terms of affinity are multiplied with the profile's.
+#[test]
+fn what_a_pod_could_multiply_is_refused() {
+    let terms = "[{matchExpressions: [{key: a, operator: Exists}]}, {matchExpressions: [{key: b, operator: Exists}]}]";
+    let catalog = crate::support::catalog(&format!(
+        "{{executorRole: {{name: R, value: 'true'}}, enforce: [affinity], common: {{template: {{spec: {{affinity: {{nodeAffinity: \
+         {{requiredDuringSchedulingIgnoredDuringExecution: {{nodeSelectorTerms: {terms}}}}}}}}}}}}}}}"
+    ));
+    let ask = |pod: Value, pointer: &str, entries: Vec<Value>| {
+        let pod = crate::support::with(pod, pointer, entries);
+        crate::support::admit(&catalog, TEAM, &pod)
+    };
+    for pod in [crate::support::driver(), crate::support::executor()] {
+        let with =
+            |count: usize| ask(pod.clone(), "/spec/containers/0/env", vec![json!({"name": "R"}); count]);
+        assert!(with(16).allowed);
+        let refused = with(17);
+        assert_eq!((refused.code, refused.answer.record.reason), (422, "role_variable_repeated"));
+        for part in ["variable R", "profile team-a", "17 times", "leave it out"] {
+            assert!(refused.message.contains(part), "{part} in {}", refused.message);
+        }
+    }
+    let path = "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
+    let term = json!({"matchExpressions": [{"key": "zone", "operator": "Exists"}]});
+    let with = |count: usize| ask(crate::support::driver(), path, vec![term.clone(); count]);
+    assert!(with(512).allowed);
+    let refused = with(513);
+    assert_eq!((refused.code, refused.answer.record.reason), (422, "affinity_too_large"));
+    for part in ["513 required", "profile team-a enforces 2", "more than 1024", "fewer terms"] {
+        assert!(refused.message.contains(part), "{part} in {}", refused.message);
+    }
+}
