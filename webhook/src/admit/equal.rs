@@ -6,6 +6,7 @@
 
 mod defaults;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
@@ -13,6 +14,7 @@ use serde_json::{Map, Value};
 use self::defaults::{default_container, default_everywhere, default_port, default_volume};
 use super::pod::{clean_path, is_below};
 use super::quantity;
+use crate::api::names::TOKEN_PATH;
 
 /// What is compared: each kind has its own defaults and its own additions by others.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -106,7 +108,9 @@ fn forget_additions(ours: &mut Value, theirs: &mut Value) {
         }
     }
     if let Some(mounts) = theirs.get_mut("volumeMounts").and_then(Value::as_array_mut) {
-        mounts.retain(|mount| entries(ours, "volumeMounts").any(|ours| concerns(mount, ours)));
+        mounts.retain(|mount| {
+            entries(ours, "volumeMounts").any(|ours| concerns(&path_of(mount), &path_of(ours)))
+        });
     }
     let is_ours =
         |variable: &Value| entries(ours, "env").any(|ours| ours.get("name") == variable.get("name"));
@@ -141,14 +145,16 @@ fn elements_mut<'v>(value: &'v mut Value, list: &str) -> impl Iterator<Item = &'
     value.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten()
 }
 
-/// Whether a mount could hide what one of ours shows, or stand in its place. A certificate bundle or a token that
-/// another webhook mounts into every container does neither.
-fn concerns(mount: &Value, ours: &Value) -> bool {
-    let path = |mount: &Value| {
-        clean_path(mount.get("mountPath").and_then(Value::as_str).unwrap_or_default()).into_owned()
-    };
-    let (mount, ours) = (path(mount), path(ours));
-    mount == ours || is_below(&mount, &ours) || is_below(&ours, &mount)
+/// Whether a mount at `theirs` could hide what one of ours shows, or stand in its place. A certificate bundle or a token
+/// that others mount into every container does neither; the token not even where it lies in ours, as in one of all of
+/// `/var/run`: the ServiceAccount plugin puts it into every container that mounts nothing at its very path.
+fn concerns(theirs: &str, ours: &str) -> bool {
+    let inside = is_below(theirs, ours) && theirs != TOKEN_PATH;
+    theirs == ours || inside || is_below(ours, theirs)
+}
+
+fn path_of(mount: &Value) -> Cow<'_, str> {
+    clean_path(mount.get("mountPath").and_then(Value::as_str).unwrap_or_default())
 }
 
 fn entries<'v>(value: &'v Value, list: &str) -> impl Iterator<Item = &'v Value> {
@@ -206,7 +212,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::names::TOKEN_PATH;
 
     #[test]
     fn defaults_of_the_api_server_do_not_make_a_volume_different() {
@@ -334,6 +339,7 @@ mod tests {
             with("env", twice),
             with("volumeMounts", json!([mount("/a/b"), mount("/a/b/c")])),
             with("volumeMounts", json!([mount("/a"), mount("/a/b")])),
+            with("volumeMounts", json!([mount("/a/b"), mount("/a/b"), mount("/a/b")])),
             with("volumeMounts", json!([])),
             with("securityContext", json!({"allowPrivilegeEscalation": false})),
             with("command", json!(["sh"])),

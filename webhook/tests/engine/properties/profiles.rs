@@ -82,6 +82,7 @@ fn template(choices: &mut Choices) -> Value {
     }
     containers.extend(choices.some(&[
         json!({ "name": "logs", "image": "logs:1" }),
+        json!({ "name": "runs", "image": "runs:1", "volumeMounts": [{ "name": "run", "mountPath": "/var/run" }] }),
         json!({ "name": "web", "image": "web",
         "ports": [{ "containerPort": 80 }], "resources": { "limits": { "cpu": "1000m", "memory": "1024Mi" } },
         "readinessProbe": { "httpGet": { "port": 80 } } }),

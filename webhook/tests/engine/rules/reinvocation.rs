@@ -50,6 +50,19 @@ fn defaults_in_what_we_added_do_not_make_it_somebody_elses() {
     }
 }
 
+/// The ServiceAccount plugin mounts the token into what was added, wherever that lies.
+#[test]
+fn a_token_inside_a_mount_of_ours_does_not_make_it_somebody_elses() {
+    for path in ["/var/run", "/var/run/secrets", "/"] {
+        let mount = format!("volumeMounts: [{{name: run, mountPath: {path}}}]");
+        let field = format!(
+            "volumes: [{{name: run, emptyDir: {{}}}}], containers: [{{name: proxy, image: 'p:1', {mount}}}],
+             initContainers: [{{name: prepare, image: 'p:1', {mount}}}]"
+        );
+        reinvoked(&catalog(&common(&field, "")), &driver());
+    }
+}
+
 #[test]
 fn defaults_in_the_spark_container_are_not_a_choice_of_the_user() {
     for (field, enforce) in [
