@@ -14,6 +14,7 @@ mod local_dirs;
 mod metadata;
 mod mounts;
 mod network;
+mod resources;
 mod scalars;
 mod scheduling;
 mod selector;

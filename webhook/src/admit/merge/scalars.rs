@@ -4,13 +4,12 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::lists::{List, append_unequal};
-use super::{Action, Denial, Merge};
+use super::{Action, Denial, Merge, resources};
 use crate::admit::equal::{Kind, same};
 use crate::admit::patch::MapEdit;
 use crate::admit::plan::{Item, Keyed, PORT_KEY};
 use crate::admit::pod::value_of;
 use crate::admit::pointer::Pointer;
-use crate::admit::quantity;
 
 /// What a pod says about a field, in the eyes of a merge rule.
 enum Own {
@@ -113,7 +112,7 @@ pub(super) fn security_and_resources(merge: &mut Merge<'_>) -> Result<(), Denial
     lifecycle.set(merge, spark.key("lifecycle"), &overlay.spark.lifecycle, target.spark.lifecycle)?;
     let ports = merge.target.spark.ports;
     append_unequal(merge, spark.key("ports"), &overlay.spark.ports, ports, List("port", PORT_KEY));
-    resources(merge)
+    resources::resources(merge)
 }
 
 /// Fields of a pod's security context that a container may say for itself.
@@ -182,10 +181,10 @@ fn contradiction(item: &Item, known: &Value) -> Option<&'static str> {
 }
 
 /// A map of which each field is set where unset.
-struct Fields {
-    kind: Kind,
-    enforced_as: &'static str,
-    field: &'static str,
+pub(super) struct Fields {
+    pub(super) kind: Kind,
+    pub(super) enforced_as: &'static str,
+    pub(super) field: &'static str,
 }
 
 impl Fields {
@@ -203,7 +202,7 @@ impl Fields {
         self.set_in(merge, MapEdit::new(path, known.is_object()), wanted.iter(), &known)
     }
 
-    fn set_in<'a>(
+    pub(super) fn set_in<'a>(
         &self,
         merge: &mut Merge<'a>,
         mut edit: MapEdit<'_>,
@@ -229,48 +228,4 @@ impl Fields {
         edit.finish(&mut merge.patch);
         Ok(())
     }
-}
-
-/// Requests and limits, by resource name. Both maps may have to be made, and the map that holds them.
-fn resources(merge: &mut Merge<'_>) -> Result<(), Denial> {
-    let overlay = &merge.plan.overlay.spark;
-    if overlay.requests.is_empty() && overlay.limits.is_empty() {
-        return Ok(());
-    }
-    let path = merge.target.spark_path.key("resources");
-    let known = value_of(merge.target.spark.resources);
-    if !known.is_object() {
-        merge.patch.add(path, "{}");
-    }
-    let section = |name| known.get(name).unwrap_or(&Value::Null);
-    let (requests, limits) = (section("requests"), section("limits"));
-    let edit = |name, known: &Value| MapEdit::new(path.key(name), known.is_object());
-    let fields = |field| Fields { kind: Kind::Amount, enforced_as: "resources", field };
-    fields("requests").set_in(merge, edit("requests", requests), overlay.requests.iter(), requests)?;
-    let is_too_low =
-        |limit: &&Item| limits.get(&limit.key).is_none_or(Value::is_null) && is_above(requests, limit);
-    let possible = overlay.limits.iter().filter(|limit| !is_too_low(limit));
-    fields("limits").set_in(merge, edit("limits", limits), possible, limits)?;
-    for limit in overlay.limits.iter().filter(is_too_low) {
-        merge.give_way("resources", || too_much(merge, requests, limit))?;
-        merge.note(Action::Kept, "requests", limit);
-    }
-    Ok(())
-}
-
-/// Whether a pod requests more than this limit of a profile: with it the API server would refuse the pod.
-fn is_above(requests: &Value, limit: &Item) -> bool {
-    let amount = |value: Option<&Value>| quantity::billionths(value?.as_str()?);
-    amount(requests.get(&limit.key)).zip(amount(Some(&limit.value))).is_some_and(|(own, limit)| own > limit)
-}
-
-fn too_much(merge: &Merge<'_>, requests: &Value, limit: &Item) -> String {
-    format!(
-        "the pod requests {} of {}, more than the limit of {} that profile {} enforces ({}); request less",
-        requests.get(&limit.key).and_then(Value::as_str).unwrap_or_default(),
-        limit.key,
-        limit.text(),
-        merge.plan.profile,
-        limit.origin
-    )
 }

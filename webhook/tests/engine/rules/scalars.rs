@@ -143,6 +143,61 @@ fn a_limit_below_what_the_pod_requests_is_left_out_or_refused_under_enforce() {
     inject(&catalog(&spark_field("resources: {limits: {cpu: 1000m}}", "resources")), &driver());
 }
 
+/// As LimitRanger of 1.36 left a pod whose container says nothing of its own.
+fn with_defaults_of_a_limit_range(pod: Value) -> Value {
+    let amounts = json!({
+        "limits": { "cpu": "2", "memory": "1408Mi", "ephemeral-storage": "2Gi" },
+        "requests": { "cpu": "1", "memory": "1408Mi", "ephemeral-storage": "1Gi" },
+    });
+    let said = "LimitRanger plugin set: ephemeral-storage request for container spark-kubernetes-driver; cpu, ephemeral-storage \
+                limit for container spark-kubernetes-driver; memory limit for init container spark-kubernetes-driver";
+    let pod = with(pod, "/spec/containers/0/resources", amounts);
+    with(pod, "/metadata/annotations", json!({ "kubernetes.io/limit-ranger": said }))
+}
+
+#[test]
+fn what_a_limit_range_filled_in_is_not_a_choice_of_the_user() {
+    let pod = with_defaults_of_a_limit_range(driver());
+    for enforce in ["", "resources"] {
+        let field =
+            "resources: {limits: {cpu: 4, ephemeral-storage: 20Gi}, requests: {ephemeral-storage: 10Gi}}";
+        let patched = inject(&catalog(&spark_field(field, enforce)), &pod);
+        let expected = json!({
+            "limits": { "cpu": "4", "memory": "1408Mi", "ephemeral-storage": "20Gi" },
+            "requests": { "cpu": "1", "memory": "1408Mi", "ephemeral-storage": "10Gi" },
+        });
+        assert_eq!(patched["spec"]["containers"][0]["resources"], expected);
+    }
+    // Not said of this container, or nothing said at all.
+    enforced(
+        &catalog(&spark_field("resources: {limits: {memory: 4Gi}}", "resources")),
+        &pod,
+        "limits memory",
+    );
+    let silent = with(pod, "/metadata/annotations", json!(null));
+    enforced(&catalog(&spark_field("resources: {limits: {cpu: 4}}", "resources")), &silent, "limits cpu");
+}
+
+#[test]
+fn a_request_above_the_limit_of_a_limit_range_is_left_out_or_refused_under_enforce() {
+    let pod = with_defaults_of_a_limit_range(driver());
+    let field = "resources: {requests: {ephemeral-storage: 10Gi}}";
+    kept(&catalog(&spark_field(field, "")), &pod, "/spec/containers/0/resources", "limits ephemeral-storage");
+    let (code, message) = denied(&catalog(&spark_field(field, "resources")), &pod);
+    assert_eq!(code, 403, "{message}");
+    for part in ["2Gi of ephemeral-storage", "10Gi", "team-a", "LimitRange"] {
+        assert!(message.contains(part), "{part} in {message}");
+    }
+    // And a limit below the request that it filled in.
+    let field = "resources: {limits: {ephemeral-storage: 512Mi}}";
+    kept(
+        &catalog(&spark_field(field, "")),
+        &pod,
+        "/spec/containers/0/resources",
+        "requests ephemeral-storage",
+    );
+}
+
 #[test]
 fn a_container_without_resources_gets_them() {
     for own in [json!(null), json!({}), json!({ "limits": null })] {
