@@ -250,9 +250,22 @@ impl World {
         Replica { tasks, leads }
     }
 
-    /// The next catalog is made as after a restart of every replica: without plans of before.
+    /// Makes the catalog as after a restart of every replica: without plans of before.
+    #[track_caller]
     pub(crate) fn forget_catalog(&self) {
         self.source.change(|inputs| inputs.restarted = true);
+        let made = wait_until(WITHIN, || (!self.source.inputs().restarted).then_some(()));
+        assert!(made.is_some(), "a catalog");
+    }
+
+    /// Writes the part of a status that is the compiler's.
+    pub(crate) fn compiled(&self, profile: &str) {
+        let path = format!(
+            "/apis/spark-injector.io/v1alpha1/sparkprofiles/{profile}/status?fieldManager=compiler&force=true"
+        );
+        let body = json!({"apiVersion": "spark-injector.io/v1alpha1", "kind": "SparkProfile",
+                          "metadata": {"name": profile}, "status": {"observedGeneration": 1}});
+        self.api.patch(&path, "application/apply-patch+yaml", &body).expect(200);
     }
 
     /// The status of a profile.

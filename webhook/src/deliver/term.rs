@@ -145,7 +145,7 @@ impl Term {
         }
         self.wishes = wishes;
         self.aim(&catalog, &before, wall, now);
-        self.consider_all(&catalog);
+        self.consider_all();
         self.metrics.backlog(self.agenda.backlog());
         Ok(())
     }
@@ -242,6 +242,11 @@ impl Term {
 
     /// Looks whether what is known of a profile is what its status says.
     fn consider(&mut self, profile: &Arc<str>) {
+        // Of what a profile with a mistake delivered before, its status tells still.
+        if self.wishes.get(profile).is_none() && is_mistaken(&self.catalog.load(), profile) {
+            self.due_reports.remove(profile);
+            return;
+        }
         let summary = self.summary(profile);
         if self.reported.get(profile) == Some(&summary) {
             self.due_reports.remove(profile);
@@ -258,15 +263,12 @@ impl Term {
         *entry = due.min(*entry);
     }
 
-    fn consider_all(&mut self, catalog: &Catalog) {
+    fn consider_all(&mut self) {
         let mut profiles: BTreeSet<Arc<str>> = self.reported.keys().cloned().collect();
         profiles.extend(self.wishes.iter().map(|(profile, _)| Arc::from(profile)));
         profiles.extend(self.ledger.entries.keys().map(|profile| Arc::from(profile.as_str())));
         for profile in profiles {
-            // Of what a profile with a mistake delivered before, its status tells still.
-            if self.wishes.get(&profile).is_some() || !is_mistaken(catalog, &profile) {
-                self.consider(&profile);
-            }
+            self.consider(&profile);
         }
     }
 
