@@ -104,7 +104,14 @@ impl<'r> Line<'r> {
 
     fn text(&self) -> Vec<u8> {
         let Self { timestamp, level, message, dry_run, role, duration_us, target, .. } = self;
-        let mut line = format!("{timestamp}  {level} {target}: {message}");
+        let mut line = format!("{timestamp}  {level} {target}: ");
+        // As `Debug` of text does it, but for quotes, of which sentences are full.
+        for character in message.chars() {
+            match character {
+                '"' | '\'' | '\\' => line.push(character),
+                other => line.extend(other.escape_debug()),
+            }
+        }
         let texts = [
             ("uid", self.uid),
             ("namespace", self.namespace),
@@ -133,7 +140,7 @@ mod tests {
     const LINE: Line<'_> = Line {
         timestamp: "2026-01-01T00:00:00Z",
         level: "INFO",
-        message: "",
+        message: "it asks for \"x\n\u{1b}[31m\", ä\u{202e}",
         uid: "u",
         namespace: "team-a",
         name: "a\nb",
@@ -154,14 +161,14 @@ mod tests {
         let json = String::from_utf8(LINE.json()).unwrap();
         assert_eq!(
             json,
-            "{\"timestamp\":\"2026-01-01T00:00:00Z\",\"level\":\"INFO\",\"message\":\"\",\"uid\":\"u\",\
+            "{\"timestamp\":\"2026-01-01T00:00:00Z\",\"level\":\"INFO\",\"message\":\"it asks for \\\"x\\n\\u001b[31m\\\", ä\u{202e}\",\"uid\":\"u\",\
              \"namespace\":\"team-a\",\"name\":\"a\\nb\",\"operation\":\"CREATE\",\"dry_run\":false,\"profile\":\"p\",\
              \"revision\":\"\",\"variant\":\"\",\"outcome\":\"injected\",\"reason\":\"injected\",\"duration_us\":7,\
              \"target\":\"admission\"}\n"
         );
         assert_eq!(
             String::from_utf8(LINE.text()).unwrap(),
-            "2026-01-01T00:00:00Z  INFO admission:  uid=\"u\" namespace=\"team-a\" name=\"a\\nb\" operation=\"CREATE\" \
+            "2026-01-01T00:00:00Z  INFO admission: it asks for \"x\\n\\u{1b}[31m\", ä\\u{202e} uid=\"u\" namespace=\"team-a\" name=\"a\\nb\" operation=\"CREATE\" \
              profile=\"p\" outcome=\"injected\" reason=\"injected\" dry_run=false duration_us=7\n"
         );
     }
