@@ -1,7 +1,7 @@
 //! How the requests of each namespace ended.
 //!
 //! Only namespaces that a profile serves have a name here, and no more of them than fit into a time series database;
-//! the others are one. Looking one up takes no lock: the map is replaced when a namespace is new, which is rare.
+//! the others are one. Looking one up takes no lock: the map is replaced when one gets a name, at most so many times.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -23,11 +23,12 @@ const LIMIT: usize = 1_000;
 /// Everything else.
 const OTHER: &str = "other";
 
-const OUTCOMES: [Outcome; 8] = [
+const OUTCOMES: [Outcome; 9] = [
     Outcome::Audited,
     Outcome::Denied,
     Outcome::Failed,
     Outcome::Injected,
+    Outcome::Isolated,
     Outcome::Malformed,
     Outcome::Skipped,
     Outcome::Unavailable,
@@ -63,8 +64,13 @@ impl Namespaces {
         if record.profile.is_empty() {
             return count(other);
         }
-        if let Some(counts) = named.load().get(&record.namespace) {
+        let known = named.load();
+        if let Some(counts) = known.get(&record.namespace) {
             return count(counts);
+        }
+        // Names never leave: from here on every further namespace comes this way with each of its requests.
+        if known.len() >= LIMIT {
+            return count(other);
         }
         named.rcu(|before| {
             let mut after = HashMap::clone(before);
