@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest as _, Sha256};
 
-use super::directory::{DEPTH_LIMIT, FILE_COUNT_LIMIT};
+use super::files_root::{self, DEPTH_LIMIT, ENTRY_LIMIT};
 use crate::catalog::ObjectData;
 
 /// Collects the content of the inputs.
@@ -80,9 +80,13 @@ impl Stamps {
         self.stamp(path);
     }
 
-    /// A directory that a profile names, and everything in it.
-    pub(super) fn tree(&mut self, path: &Path) {
-        self.tree_at(path, 0);
+    /// A directory that a profile names below the files root, and everything in it that could be read.
+    pub(super) fn tree(&mut self, root: &Path, directory: &str) {
+        // What is never read has nothing to be looked at.
+        if let (true, Ok(root)) = (files_root::stays_below(directory), fs::canonicalize(root)) {
+            let mut left = ENTRY_LIMIT;
+            self.tree_at(&root, &root.join(directory), 0, &mut left);
+        }
     }
 
     pub(super) fn finish(self) -> Fingerprint {
@@ -103,16 +107,51 @@ impl Stamps {
         Some(metadata)
     }
 
-    fn tree_at(&mut self, path: &Path, depth: usize) {
+    /// Bounded as reading is: symlinks lead in circles, out of the root, or to all of `/proc`.
+    fn tree_at(&mut self, root: &Path, path: &Path, depth: usize, left: &mut usize) {
         let is_folder = self.stamp(path).is_some_and(|metadata| metadata.is_dir());
-        if !is_folder || depth > DEPTH_LIMIT {
+        let is_inside = || fs::canonicalize(path).is_ok_and(|target| target.starts_with(root));
+        if !is_folder || depth > DEPTH_LIMIT || !is_inside() {
             return;
         }
-        let mut names: Vec<_> =
-            fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        let entries = fs::read_dir(path).into_iter().flatten().flatten().take(*left);
+        let mut names: Vec<_> = entries.map(|entry| entry.path()).collect();
         names.sort();
-        for name in names.iter().take(FILE_COUNT_LIMIT) {
-            self.tree_at(name, depth + 1);
+        *left -= names.len();
+        for name in names {
+            self.tree_at(root, &name, depth + 1, left);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn look(root: &Path, directory: &str) -> [u8; 32] {
+        let mut stamps = Stamps::default();
+        stamps.tree(root, directory);
+        stamps.finish().digest
+    }
+
+    /// Each of them would be walked for ever, or as good as.
+    #[test]
+    fn nothing_is_looked_at_that_would_not_be_read() {
+        let root = tempfile::tempdir().unwrap();
+        let files = root.path().join("files");
+        fs::create_dir_all(files.join("deep")).unwrap();
+        for path in ["/", "..", "files/../..", ""] {
+            assert_eq!(look(root.path(), path), Stamps::default().finish().digest, "{path}");
+        }
+        symlink("/", files.join("out")).unwrap();
+        for name in ["one", "two", "three"] {
+            symlink(".", files.join("deep").join(name)).unwrap();
+        }
+        let before = look(root.path(), "files");
+        assert_eq!(look(root.path(), "files"), before);
+        fs::write(files.join("core-site.xml"), "<x/>").unwrap();
+        assert_ne!(look(root.path(), "files"), before);
     }
 }

@@ -12,10 +12,10 @@ use super::objects::Collector;
 use crate::catalog::{Problem, ProblemKind, Snapshot};
 
 /// Deepest nesting of folders; it also ends symlinks that lead in circles.
-pub(super) const DEPTH_LIMIT: usize = 32;
+const DEPTH_LIMIT: usize = 32;
 
 /// Most files: a path that was meant for something else must not be read for minutes.
-pub(super) const FILE_COUNT_LIMIT: usize = 20_000;
+const FILE_COUNT_LIMIT: usize = 20_000;
 
 /// Where the inputs are.
 #[derive(Clone, Debug)]
@@ -111,7 +111,7 @@ impl Directory {
         }
         if let Some(root) = &self.files_root {
             for directory in directories {
-                stamps.tree(&root.join(directory));
+                stamps.tree(root, directory);
             }
         }
         stamps.finish()

@@ -19,10 +19,10 @@ const FILE_LIMIT: u64 = 4 * 1024 * 1024;
 const TOTAL_LIMIT: u64 = 16 * 1024 * 1024;
 
 /// Most entries, files or not: a path that was meant for something else must not be walked for minutes.
-const ENTRY_LIMIT: usize = 10_000;
+pub(super) const ENTRY_LIMIT: usize = 10_000;
 
 /// Deepest nesting; it also ends symlinks that lead in circles.
-const DEPTH_LIMIT: usize = 32;
+pub(super) const DEPTH_LIMIT: usize = 32;
 
 /// Reads every directory that a profile of the snapshot names.
 pub(super) fn read_directories(root: Option<&Path>, snapshot: &mut Snapshot) {
@@ -41,8 +41,7 @@ pub(super) fn read_directories(root: Option<&Path>, snapshot: &mut Snapshot) {
 pub(super) fn read_directory(root: Option<&Path>, path: &str) -> Result<ObjectData, String> {
     let root = root
         .ok_or_else(|| format!("directory `{path}` needs the flag --files-root DIR, which is not given"))?;
-    let leaves = |component| !matches!(component, Component::Normal(_) | Component::CurDir);
-    if path.is_empty() || Path::new(path).components().any(leaves) {
+    if !stays_below(path) {
         return Err(format!(
             "directory `{path}` would leave the files root: write a relative path without `..`"
         ));
@@ -55,6 +54,12 @@ pub(super) fn read_directory(root: Option<&Path>, path: &str) -> Result<ObjectDa
     }
     walk.directory(&top, "", 0)?;
     Ok(walk.found)
+}
+
+/// Whether a directory that a profile names lies below the files root, as far as its path tells.
+pub(super) fn stays_below(path: &str) -> bool {
+    let stays = |component| matches!(component, Component::Normal(_) | Component::CurDir);
+    !path.is_empty() && Path::new(path).components().all(stays)
 }
 
 struct Walk<'w> {
