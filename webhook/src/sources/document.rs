@@ -72,6 +72,8 @@ fn parse_yaml(text: &str) -> Result<Vec<Value>, String> {
         with_snippet: false,
         // `yes` and `on` are strings in YAML 1.2, and nobody means a truth value by them in a label.
         strict_booleans: true,
+        // `defaultMode: 0400` is 256 to kubectl and to Spark, who read YAML 1.1; without it, it would be 400.0.
+        legacy_octal_numbers: true,
         budget: serde_saphyr::budget! {
             max_depth: 100,
             max_documents: text.len() / SMALLEST_DOCUMENT + 1,
@@ -178,6 +180,13 @@ mod tests {
         let json = "{\"a\": 18446744073709551615}\n[null, -1, 1.5, true]";
         let documents = parse(json.as_bytes(), Format::Json).unwrap();
         assert_eq!(documents, [json!({"a": u64::MAX}), json!([null, -1, 1.5, true])]);
+    }
+
+    #[test]
+    fn modes_are_octal_as_kubectl_reads_them() {
+        let yaml = b"[0400, 0644, '0400', 420, 0o17, -0400]";
+        let documents = parse(yaml, Format::Yaml).unwrap();
+        assert_eq!(documents, [json!([256, 420, "0400", 420, 15, -256])]);
     }
 
     #[test]
