@@ -76,9 +76,14 @@ pub(super) fn parse(name: &str, input: &ProfileInput, schema: &Schema) -> Result
     // Serde would read a list as the fields in their order.
     if !spec.is_object() {
         report.at("spec", "invalid type: expected a mapping");
+        return Err(report.into_problems());
     }
-    schema.check(spec, &mut report);
-    let spec = decode(spec, "spec", &mut report, |path| schema.allowed_fields(path));
+    let spec = schema.without_nulls(spec);
+    let spec = if schema.check(&spec, &mut report) {
+        decode(&spec, "spec", &mut report, |path| schema.allowed_fields(path))
+    } else {
+        None
+    };
     match spec {
         Some(spec) if report.is_clean() => {
             Ok(Parsed { name: name.to_owned(), origin: input.origin.clone(), spec })

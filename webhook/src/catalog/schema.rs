@@ -1,6 +1,7 @@
 //! The schema of the custom resource, for documents that no API server has seen: what is valid offline is accepted by a
 //! cluster.
 
+use std::borrow::Cow;
 use std::cell::LazyCell;
 use std::collections::HashSet;
 
@@ -26,11 +27,21 @@ impl Schema {
         Self { spec: LazyCell::new(generate), has_bounds }
     }
 
-    /// Holds a spec to the bounds, if that is asked for.
-    pub(super) fn check(&self, spec: &Value, report: &mut Report) {
-        if self.has_bounds {
-            check(&self.spec, spec, "spec", report);
+    /// The spec without fields that are null, which an API server drops. (It drops null entries of maps, too: here an entry
+    /// of a map is somebody's file or label, of which the content is missing.)
+    pub(super) fn without_nulls<'s>(&self, spec: &'s Value) -> Cow<'s, Value> {
+        if !holds_null(spec) {
+            return Cow::Borrowed(spec);
         }
+        let mut spec = spec.clone();
+        drop_nulls(&self.spec, &mut spec);
+        Cow::Owned(spec)
+    }
+
+    /// Holds a spec to the bounds, if that is asked for, and says whether it is worth a closer look: Serde would read a list
+    /// as the fields of a mapping in their order.
+    pub(super) fn check(&self, spec: &Value, report: &mut Report) -> bool {
+        !self.has_bounds || check(&self.spec, spec, "spec", report)
     }
 
     /// The fields that may stand beside an unknown one.
@@ -62,9 +73,42 @@ fn generate() -> Value {
     SchemaGenerator::new(settings).into_root_schema_for::<SparkProfileSpec>().into()
 }
 
-/// Checks a value, whose types are checked elsewhere, and all that is in it. How many and how long there may be is said
-/// here; what may stand in a text has better words where it is used.
-fn check(schema: &Value, value: &Value, path: &str, report: &mut Report) {
+fn holds_null(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(list) => list.iter().any(holds_null),
+        Value::Object(map) => map.values().any(holds_null),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+fn drop_nulls(schema: &Value, value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|key, value| !(value.is_null() && property(schema, key).is_some()));
+            for (key, value) in map {
+                if let Some(schema) = property(schema, key).or_else(|| schema.get("additionalProperties")) {
+                    drop_nulls(schema, value);
+                }
+            }
+        }
+        Value::Array(list) => {
+            if let Some(items) = schema.get("items") {
+                list.iter_mut().for_each(|item| drop_nulls(items, item));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn property<'s>(schema: &'s Value, name: &str) -> Option<&'s Value> {
+    schema.get("properties")?.get(name)
+}
+
+/// Checks a value and all that is in it, and says whether there is no list where a mapping belongs; all other types are
+/// checked elsewhere. How many and how long there may be is said here; what may stand in a text has better words where it
+/// is used.
+fn check(schema: &Value, value: &Value, path: &str, report: &mut Report) -> bool {
     let most = |bound: &str| schema.get(bound).and_then(Value::as_u64);
     let mut counted = |number: usize, bound: &str, what: &str| {
         let number = number as u64;
@@ -73,7 +117,12 @@ fn check(schema: &Value, value: &Value, path: &str, report: &mut Report) {
             report.kind(ProblemKind::TooLarge, path, message);
         }
     };
+    let mut is_shaped = true;
     match value {
+        Value::Array(_) if schema.get("type").is_some_and(|kind| kind == "object") => {
+            report.at(path, "invalid type: list, expected a mapping");
+            is_shaped = false;
+        }
         Value::String(text) => {
             counted(text.chars().count(), "maxLength", "characters");
             if text.is_empty() && most("minLength") == Some(1) {
@@ -82,12 +131,12 @@ fn check(schema: &Value, value: &Value, path: &str, report: &mut Report) {
         }
         Value::Array(list) => {
             counted(list.len(), "maxItems", "entries");
-            let Some(items) = schema.get("items") else { return };
+            let Some(items) = schema.get("items") else { return true };
             let is_set = schema.get("x-kubernetes-list-type").is_some_and(|kind| kind == "set");
             let mut seen = HashSet::new();
             for (index, item) in list.iter().enumerate() {
                 let at = format!("{path}[{index}]");
-                check(items, item, &at, report);
+                is_shaped &= check(items, item, &at, report);
                 if is_set && item.as_str().is_some_and(|text| !seen.insert(text)) {
                     report.at(at, format!("{item} stands here twice"));
                 }
@@ -95,16 +144,15 @@ fn check(schema: &Value, value: &Value, path: &str, report: &mut Report) {
         }
         Value::Object(map) => {
             counted(map.len(), "maxProperties", "entries");
-            let properties = schema.get("properties").and_then(Value::as_object);
             for (key, value) in map {
-                let property = properties.and_then(|properties: &Map<String, Value>| properties.get(key));
-                if let Some(schema) = property.or_else(|| schema.get("additionalProperties")) {
-                    check(schema, value, &join(path, key), report);
+                if let Some(schema) = property(schema, key).or_else(|| schema.get("additionalProperties")) {
+                    is_shaped &= check(schema, value, &join(path, key), report);
                 }
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
+    is_shaped
 }
 
 #[cfg(test)]
@@ -123,7 +171,7 @@ mod tests {
         }});
         let said = |value: Value| {
             let mut report = Report::new("a.yaml", "SparkProfile a");
-            check(&schema, &value, "spec", &mut report);
+            drop(check(&schema, &value, "spec", &mut report));
             let problems = report.into_problems().into_iter();
             problems.map(|problem| format!("{}: {}", problem.path, problem.message)).collect::<Vec<_>>()
         };

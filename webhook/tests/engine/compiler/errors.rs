@@ -52,6 +52,34 @@ fn wrong_values_are_named_with_the_allowed_ones() {
     }
 }
 
+/// Serde reads a list as the fields in their order.
+#[test]
+fn a_list_is_no_mapping_although_it_would_fit() {
+    for (spec, path) in [
+        ("namespaces: [team-b]", "spec.namespaces"),
+        ("namespaces: [[team-b]]", "spec.namespaces"),
+        ("executorRole: [A, 'true']", "spec.executorRole"),
+        ("files: [[/a, null, null, null, {a: b}]]", "spec.files[0]"),
+        ("variants: {a: {common: []}}", "spec.variants.a.common"),
+        ("common: {template: []}", "spec.common.template"),
+    ] {
+        says(&world().spec(spec).problem(), &[path, "invalid type: list, expected a mapping"]);
+    }
+}
+
+/// What is left of a list whose entries were commented out. An API server drops it.
+#[test]
+fn a_field_that_is_null_is_absent_and_an_entry_of_a_map_is_not() {
+    let spec = "{extends: null, enforce: null, localDirs: null, variants: null, mode: null, executorRole: null, files: [
+        {mountPath: /x, secret: null, roles: null, inline: {a: b}}], nodeSelector: {default: null, allowed: null}, common: null}";
+    assert_eq!(world().spec(spec).problems(), Vec::<String>::new());
+    says(
+        &world().spec("files: [{mountPath: /x, inline: {a: null}}]").problem(),
+        &["spec.files[0].inline.a", "null", "expected a string"],
+    );
+    says(&world().spec("extends: [null]").problem(), &["spec.extends[0]", "null", "expected a string"]);
+}
+
 #[test]
 fn all_mistakes_of_a_profile_are_reported_at_once() {
     let problems = world()
