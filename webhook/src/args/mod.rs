@@ -171,7 +171,7 @@ impl CompileArgs {
             init_cpu,
             init_memory,
             namespace,
-            source_namespaces: source_namespace,
+            source_namespaces: source_namespace.into_iter().filter(|name| !name.is_empty()).collect(),
             default_priority_class: default_priority_class.filter(|name| !name.is_empty()),
             client_authentication,
             switch_after_delivery: false,
@@ -316,7 +316,9 @@ mod tests {
             "--source-namespace",
             "a",
             "--source-namespace",
-            "b",
+            "b,",
+            "--source-namespace",
+            "",
         ];
         let Command::Validate(ValidateArgs { inputs }) = Cli::parse_from(line).command else {
             panic!("not validate")
