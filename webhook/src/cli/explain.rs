@@ -47,6 +47,8 @@ pub(super) fn run(args: ExplainArgs) -> Result<(), Failure> {
     }
     compile.client_authentication = client_authentication;
     let compiled = Compiled::new(&Inputs::new(from, compile))?;
+    // First: one of these may be why the namespace is not known.
+    compiled.warn_about_others(&namespace);
     compiled.require_namespace(&namespace)?;
     explain(&compiled, &namespace, &objects::read(&file)?, Vec::new(), output)
 }
@@ -76,8 +78,7 @@ async fn from_cluster(
             let pod = live.api.read(&format!("{pods}/{name}")).await;
             let pod = pod.map_err(|unread| unusable(&format!("Pod {namespace}/{name}"), &unread))?;
             let found = running::running(std::slice::from_ref(&pod), &served, namespace);
-            remarks
-                .extend(running::text(&found).lines().take(found.len()).map(|line| format!("now: {line}")));
+            remarks.extend(found.iter().flat_map(running::remarks));
             vec![running::as_new(&pod)]
         }
         What::Running => {

@@ -16,6 +16,8 @@ pub(super) struct Running {
     role: String,
     /// The revision that it was given, empty where there is none.
     revision: String,
+    /// Whether it was given anything.
+    injected: bool,
     /// Whether that is what a new pod would be given.
     current: bool,
     state: String,
@@ -67,6 +69,7 @@ fn judge(pod: &Value, served: &Served, namespace: &str) -> Running {
         name: map("/metadata", "name").unwrap_or_default().to_owned(),
         role: map("/metadata/labels", SPARK_ROLE_LABEL).unwrap_or_default().to_owned(),
         revision,
+        injected: !profile.is_empty(),
         current,
         state,
     }
@@ -90,10 +93,22 @@ pub(super) fn text(pods: &[Running]) -> String {
 /// The same for programs.
 pub(super) fn json(pods: &[Running]) -> Value {
     let pods = pods.iter().map(|pod| {
-        let Running { name, role, revision, current, state } = pod;
+        let Running { name, role, revision, injected: _, current, state } = pod;
         json!({ "pod": name, "role": role, "revision": revision, "current": current, "state": state })
     });
     pods.collect()
+}
+
+/// What has to be known before a pod is judged as if it were new.
+pub(super) fn remarks(pod: &Running) -> Vec<String> {
+    let now = text(std::slice::from_ref(pod))
+        .lines()
+        .take(1)
+        .map(|line| format!("now: {line}"))
+        .collect::<String>();
+    let kept = "what the profile added to it then counts below as its own; for a pod as spark-submit makes it, use --file";
+    let is_of_earlier = pod.injected && !pod.current;
+    [Some(now), is_of_earlier.then(|| kept.to_owned())].into_iter().flatten().collect()
 }
 
 /// A pod that exists, as its author may have written it: without what we have added, and without what the cluster has
@@ -202,7 +217,12 @@ mod tests {
         let pod = json!({"metadata": {"name": "p", "annotations": {STATUS_ANNOTATION: status}}});
         let is_current = |served: &Served| running(std::slice::from_ref(&pod), served, "team-a")[0].current;
         assert!(is_current(&before));
-        assert!(!is_current(&served(spec("b"), json!({"revision": "r1", "deliveredRevision": "r1"}))));
+        let changed = served(spec("b"), json!({"revision": "r1", "deliveredRevision": "r1"}));
+        assert!(!is_current(&changed));
+        let remarks = |served: &Served| remarks(&running(std::slice::from_ref(&pod), served, "team-a")[0]);
+        assert_eq!(remarks(&before).len(), 1);
+        let said = remarks(&changed).join("\n");
+        assert!(said.contains("now: p") && said.contains("counts below as its own"), "{said}");
         let pending = json!({"revision": "r2", "deliveredRevision": "r1"});
         assert!(is_current(&served(spec("b"), pending)), "a new pod is given the same");
     }

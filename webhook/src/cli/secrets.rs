@@ -8,11 +8,12 @@ use crate::args::{Inputs, SecretsArgs, SecretsOutput};
 pub(super) fn run(args: SecretsArgs) -> Result<(), Failure> {
     let SecretsArgs { inputs, namespace, output } = args;
     let compiled = Compiled::new(&Inputs::from(inputs))?;
-    if let Some(namespace) = &namespace {
-        compiled.require_namespace(namespace)?;
-    }
+    // First: one of these may be why the namespace is not known.
     for problem in compiled.problems() {
         output::note(&format!("warning: {problem}"));
+    }
+    if let Some(namespace) = &namespace {
+        compiled.require_namespace(namespace)?;
     }
     let is_whole = match &namespace {
         Some(namespace) => compiled.catalog.problems_of(namespace).is_empty(),
