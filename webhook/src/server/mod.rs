@@ -20,6 +20,7 @@ mod tls;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::watch;
@@ -128,18 +129,26 @@ impl Bound {
         let budget = Budget::new(limits.bodies);
         let drain = Drain::new(drain);
         let app = Arc::new(App { catalog, metrics, log, health, clients, limits, drain, budget, reviewer });
-        app.serve(review, admin, stop).await;
-        Ok(())
+        app.serve(review, admin, stop).await
     }
 }
 
 impl App {
-    async fn serve(self: Arc<Self>, review: Port, admin: Port, mut stop: watch::Receiver<Stop>) {
+    async fn serve(
+        self: Arc<Self>,
+        review: Port,
+        admin: Port,
+        mut stop: watch::Receiver<Stop>,
+    ) -> io::Result<()> {
         let (end_reviews, reviews_end) = watch::channel(Stop::Serve);
         let (end_admin, admin_ends) = watch::channel(Stop::Serve);
         let mut reviews = tokio::spawn(review.serve(Arc::clone(&self), reviews_end));
         let admin = tokio::spawn(admin.serve(admin::Admin::new(Arc::clone(&self)), admin_ends));
-        end_reviews.send_replace(self.drain.wait(stop.clone()).await);
+        tokio::select! {
+            asked = self.drain.wait(stop.clone()) => drop(end_reviews.send_replace(asked)),
+            // A defect. Whoever starts processes again does it when this one ends, not when it answers nothing.
+            _ = &mut reviews => return Err(io::Error::other("the review port is no longer served")),
+        }
         tokio::select! {
             _ = &mut reviews => {}
             Ok(_) = stop.wait_for(|asked| *asked == Stop::Now) => {
@@ -150,6 +159,7 @@ impl App {
         // Health is answered until the last review is.
         end_admin.send_replace(Stop::Now);
         drop(admin.await);
+        Ok(())
     }
 
     /// What is measured when somebody asks.
@@ -176,10 +186,16 @@ impl App {
     }
 }
 
-/// What a connection may hold in the kernel, for each direction. It would take megabytes: a caller that asks and asks and
-/// never reads would be answered thousands of times before it is noticed, and what it has sent counts as our memory. What
-/// is larger waits for the other side, on a local network for less than a millisecond.
-const KERNEL_BUFFER: usize = 128 * 1024;
+/// What a connection may hold in the kernel for each direction; Linux doubles it, for its own part. It would take
+/// megabytes: a caller that asks and asks and never reads would be answered thousands of times before it is noticed, and
+/// what it has sent counts as our memory. What is larger waits for the other side, on a local network for less than a
+/// millisecond. Half as much would be one segment on loopback, and each would wait for a delayed acknowledgement.
+const KERNEL_BUFFER: usize = 64 * 1024;
+
+/// How long the other side may leave data where it is, as far as the kernel is concerned. A connection that is cut
+/// because its answer was not read is closed for us, but its buffer would stay for as long as the other side likes, and
+/// count as our memory. Longer than [`Limits::write`], so that the kernel cuts nothing that we would not.
+const UNREAD: Duration = Duration::from_secs(15);
 
 /// Connections that nobody has accepted yet. A burst that is larger waits a second for its next attempt, so not the 128
 /// of the standard library; the kernel has a limit of its own, 4,096 by default.
@@ -193,6 +209,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
         // Every connection inherits it.
         socket.set_send_buffer_size(KERNEL_BUFFER)?;
         socket.set_recv_buffer_size(KERNEL_BUFFER)?;
+        socket.set_tcp_user_timeout(Some(UNREAD))?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
@@ -223,6 +240,21 @@ mod tests {
     use std::net::TcpStream;
 
     use super::*;
+
+    /// What is cut must not stay in the kernel.
+    #[test]
+    fn connections_inherit_their_bounds() {
+        let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        let socket = socket2::SockRef::from(&accepted);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(UNREAD));
+        assert!(UNREAD > Limits::default().write);
+        // The kernel says the doubled figure.
+        assert_eq!(socket.send_buffer_size().unwrap(), 2 * KERNEL_BUFFER);
+        assert_eq!(socket.recv_buffer_size().unwrap(), 2 * KERNEL_BUFFER);
+    }
 
     #[test]
     fn one_address_stands_for_both_families() {
