@@ -47,8 +47,8 @@ pub const MAX_ENTRIES: usize = 1_024;
 /// published, and 1,024 is the customary soft limit of a process.
 pub const MAX_DIRECTORIES: usize = 512;
 
-/// Decoded bytes of all files together. They are held in memory until all are verified; a pod's environment cannot
-/// carry more than 6 MiB of base64 (the kernel's cap), so only inflated files come near.
+/// Decoded bytes of all files together, and of the variables of one file. One file is in memory at a time; a pod's
+/// environment cannot carry more than 6 MiB of base64 (the kernel's cap), so only inflated files come near.
 pub const MAX_TOTAL_BYTES: u64 = 16 * 1024 * 1024;
 
 /// One `NAME=value` with its final NUL: the kernel refuses a longer string at exec (`MAX_ARG_STRLEN`, 32 pages of

@@ -30,8 +30,17 @@ impl<'v> Payload<'v> {
     ///
     /// What is not as the manifest says.
     pub(crate) fn file(&mut self, file: &File) -> Result<&[u8], Failure> {
-        let value = |name: &String| value(&file.path, name, self.variables);
-        let values = file.variables.iter().map(value).collect::<Result<Vec<_>, _>>()?;
+        let mut values = Vec::new();
+        let mut encoded = 0;
+        for name in &file.variables {
+            let value = value(&file.path, name, self.variables)?;
+            // A variable may be named again and again.
+            encoded += decoded_size(&value);
+            if encoded as u64 > MAX_TOTAL_BYTES {
+                return Err(too_many_bytes());
+            }
+            values.push(value);
+        }
         // None is larger than the largest; without room its size would be refused.
         let content = self.buffer.get_mut(..size_of(file)).unwrap_or_default();
         self.decoder
@@ -70,8 +79,7 @@ impl<'v> Named<'v> {
         let value = value(name, name, self.variables)?;
         self.bytes += decoded_size(&value);
         if self.bytes as u64 > MAX_TOTAL_BYTES {
-            let message = format!("more than {MAX_TOTAL_BYTES} decoded bytes");
-            return Err(Failure::new(Exit::LimitExceeded, message));
+            return Err(too_many_bytes());
         }
         let mut content = Wiped::zeroed(decoded_size(&value));
         self.decoder
@@ -84,6 +92,10 @@ impl<'v> Named<'v> {
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
+}
+
+fn too_many_bytes() -> Failure {
+    Failure::new(Exit::LimitExceeded, format!("more than {MAX_TOTAL_BYTES} decoded bytes"))
 }
 
 /// Within the limit that the manifest was checked against.

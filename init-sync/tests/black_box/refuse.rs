@@ -140,6 +140,18 @@ fn a_bad_manifest_is_refused() {
     run_with(&large).assert_failed(Exit::LimitExceeded, "line 3: ");
 }
 
+/// All of it would be gigabytes, and the end of the process.
+#[test]
+fn a_variable_that_is_named_again_and_again_is_no_way_to_more_memory() {
+    let mut environment = delivery().environment();
+    environment.insert("bad".to_owned(), "A".repeat(120_000));
+    let names = format!("plain {}bad 1/bad", "bad,".repeat(25_000));
+    let manifest = delivery().manifest().replace("plain bad 1/bad", &names);
+    assert!(manifest.len() > 100_000, "{manifest}");
+    environment.insert(MANIFEST_VARIABLE.to_owned(), manifest);
+    run_in_vain(&environment).assert_failed(Exit::LimitExceeded, "more than 16777216 decoded bytes");
+}
+
 #[test]
 fn names_alone_are_checked_as_well() {
     let root = tempfile::tempdir().unwrap();
