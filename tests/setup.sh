@@ -17,14 +17,23 @@ apt_install() { # PACKAGE...
   echo "setup: installing $* …" >&2
   { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"; } >&2
 }
+java_package() { # Debian 13 has no 17; where apt knows neither, the older one is named
+  local package
+  if may_install; then apt-get update -qq >&2 || true; fi
+  for package in openjdk-17-jre-headless openjdk-21-jre-headless; do
+    if apt-cache show "$package" > /dev/null 2>&1; then echo "$package"; return; fi
+  done
+  echo openjdk-17-jre-headless
+}
 need cc gcc
 need c++ g++
 need make make
 need flock util-linux
 need strace strace
 need python3 python3
-[ -n "${JAVA_HOME:-}" ] || need java openjdk-17-jre-headless
-python3 -m pip --version > /dev/null 2>&1 || python3 -m venv --help > /dev/null 2>&1 \
+[ -n "${JAVA_HOME:-}" ] || need java "$(java_package)"
+# Debian has venv without what makes it work.
+python3 -m pip --version > /dev/null 2>&1 || python3 -c 'import ensurepip, venv' > /dev/null 2>&1 \
   || { missing+=(pip); packages+=(python3-pip); }
 wish slowhttptest slowhttptest
 wish busybox busybox

@@ -12,7 +12,7 @@ version=$(sed -n 's/^pyspark==\([^ ]*\).*/\1/p' requirements.txt)
 # Spark looks at JAVA_HOME before PATH, so the check does too.
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java
 command -v "$java" > /dev/null || die "Spark $version needs Java 17 or newer and there is no \`$java\`:" \
-  "install a JRE (Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME"
+  "install a JRE (Debian: apt-get install openjdk-17-jre-headless, or 21) or set JAVA_HOME"
 major=$("$java" -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -n 1)
 [ "${major:-0}" -ge 17 ] || die "Spark $version needs Java 17 or newer, \`$java\` is ${major:-unknown}: set JAVA_HOME to a newer one"
 
