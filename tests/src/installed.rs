@@ -58,18 +58,10 @@ impl Installed {
         let container = &pod["spec"]["containers"][0];
         assert!(container["command"].is_null(), "the image's entrypoint is the program");
         assert_eq!(pod["spec"]["serviceAccountName"], OWN);
-        let args = container["args"].as_array().expect("arguments").iter().filter_map(Value::as_str);
-        let mut args: Vec<String> = args
-            .map(|arg| match arg.split_once('=') {
-                Some((flag @ ("--listen" | "--admin"), _)) => format!("{flag}=127.0.0.1:0"),
-                _ => arg.to_owned(),
-            })
-            .collect();
-        assert_eq!(args.remove(0), "serve");
-        args.extend(more.iter().map(ToString::to_string));
+        assert_eq!(container["args"], serde_json::json!(["serve"]), "everything else is environment");
         let environment = kubelet::environment(pod, OWN, &self.api).expect("an environment");
         Webhook::launch(&Options {
-            args,
+            args: more.iter().map(ToString::to_string).collect(),
             env: environment.iter().map(|(name, value)| (name.as_str(), value.clone())).collect(),
             kubeconfig: Some(&self.kubeconfig),
             certificate: Certificate::Arguments,

@@ -70,17 +70,14 @@ fn probes_ask_the_admin_port_and_liveness_asks_for_nothing_but_life() {
         let ports = container()["ports"].as_array().expect("ports");
         ports.iter().find(|port| port["name"] == name).expect("a port")["containerPort"].clone()
     };
-    let argument = |flag: &str| {
-        let args = container()["args"].as_array().expect("args");
-        let text = args.iter().filter_map(Value::as_str).find_map(|arg| arg.strip_prefix(flag));
-        text.and_then(|address| address.rsplit(':').next()?.parse::<u64>().ok())
-    };
-    assert_eq!(argument("--listen="), named("review").as_u64());
-    assert_eq!(argument("--admin="), named("admin").as_u64());
-    // Of both families: a pod of a cluster for IPv6 alone has no other address.
-    for flag in ["--listen=[::]:", "--admin=[::]:"] {
-        assert!(argument(flag).is_some(), "{flag}");
+    for (variable, port) in [("SPARK_INJECTOR_LISTEN", "review"), ("SPARK_INJECTOR_ADMIN", "admin")] {
+        let env = container()["env"].as_array().expect("variables");
+        let address = env.iter().find(|entry| entry["name"] == variable).expect(variable);
+        // Of both families: a pod of a cluster for IPv6 alone has no other address.
+        assert_eq!(address["value"], format!("[::]:{}", named(port)));
     }
+    // An overlay changes variables, and an argument would win over its own.
+    assert_eq!(container()["args"], json!(["serve"]));
     assert_eq!(object(base(), "Service", OWN)["spec"]["ports"][0]["targetPort"], "review");
     for (probe, path) in
         [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")]
