@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Toleration;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::lists::for_each;
 use super::scheduling::{PARTS, expressions, terms};
 use super::{Denial, Merged, Placement, metadata, selector};
 use crate::admit::patch::Patch;
@@ -113,30 +114,44 @@ fn check_tolerations(
     let (Some(allowed), Some(tolerations)) = (&isolation.tolerations, tolerations) else {
         return Ok(());
     };
-    let tolerations: Option<Vec<Toleration>> = serde_json::from_str(tolerations.get()).map_err(|_| {
+    let unreadable = || {
         Denial::unprocessable(
             "tolerations_unreadable",
             "spec.tolerations is not a list of tolerations".to_owned(),
         )
-    })?;
-    for toleration in tolerations.iter().flatten() {
-        let key = toleration.key.as_deref().unwrap_or_default();
-        if SYSTEM_TAINTS.contains(&key) || allowed.iter().any(|allowed| covers(allowed, toleration)) {
-            continue;
+    };
+    let mut found = Ok(());
+    let each = for_each(tolerations, |entry| {
+        if found.is_ok() {
+            found = serde_json::from_str(entry.get())
+                .map_err(|_| unreadable())
+                .and_then(|toleration| check_toleration(allowed, &toleration, place));
         }
-        let choices: Vec<String> = allowed.iter().map(describe).collect();
-        let choices = if choices.is_empty() { "none".to_owned() } else { choices.join(", ") };
-        return Err(Denial::policy(
-            "toleration_not_allowed",
-            format!(
-                "the pod tolerates {}, but profile {} allows {choices} in the isolated namespace {}; remove the toleration",
-                describe(toleration),
-                place.profile,
-                place.namespace
-            ),
-        ));
+    });
+    each.map_err(|_| unreadable())?;
+    found
+}
+
+fn check_toleration(
+    allowed: &[Toleration],
+    toleration: &Toleration,
+    place: Placement<'_>,
+) -> Result<(), Denial> {
+    let key = toleration.key.as_deref().unwrap_or_default();
+    if SYSTEM_TAINTS.contains(&key) || allowed.iter().any(|allowed| covers(allowed, toleration)) {
+        return Ok(());
     }
-    Ok(())
+    let choices: Vec<String> = allowed.iter().map(describe).collect();
+    let choices = if choices.is_empty() { "none".to_owned() } else { choices.join(", ") };
+    Err(Denial::policy(
+        "toleration_not_allowed",
+        format!(
+            "the pod tolerates {}, but profile {} allows {choices} in the isolated namespace {}; remove the toleration",
+            describe(toleration),
+            place.profile,
+            place.namespace
+        ),
+    ))
 }
 
 /// Whether a toleration tolerates whatever another one does: the rule of the in-tree plugin `PodTolerationRestriction`.

@@ -50,7 +50,8 @@ pub(super) fn append_unequal<'a>(
     let of = |item: &'a Item| Wanted { item, key: unique_key(&item.value, unique), found: Found::Nothing };
     let mut wanted: Vec<Wanted<'_>> = wanted.into_iter().map(of).collect();
     if let Some(present) = present {
-        for_each(present, |entry| compare(&mut wanted, entry, unique));
+        // What is no list holds nothing; the API server will say so.
+        drop(for_each(present, |entry| compare(&mut wanted, entry, unique)));
     }
     let mut edit = ListEdit::new(path, present.is_some_and(|raw| raw.get().starts_with('[')));
     for Wanted { item, found, .. } in wanted {
@@ -69,7 +70,14 @@ pub(super) fn append_unequal<'a>(
 
 /// Looks at each entry of a list by itself, and once at those that repeat the one before: a pod may bring a million of
 /// them.
-fn for_each<'a>(list: &'a RawValue, look: impl FnMut(&'a RawValue)) {
+///
+/// # Errors
+///
+/// When it is no list; then nothing was looked at.
+pub(super) fn for_each<'a>(
+    list: &'a RawValue,
+    look: impl FnMut(&'a RawValue),
+) -> Result<(), serde_json::Error> {
     struct Each<L>(L);
 
     impl<'de, L: FnMut(&'de RawValue)> Visitor<'de> for Each<L> {
@@ -91,8 +99,7 @@ fn for_each<'a>(list: &'a RawValue, look: impl FnMut(&'a RawValue)) {
         }
     }
 
-    // It was decoded before: all that can fail is that it is no list.
-    drop(serde_json::Deserializer::from_str(list.get()).deserialize_seq(Each(look)));
+    serde_json::Deserializer::from_str(list.get()).deserialize_seq(Each(look))
 }
 
 /// What an entry of the pod says about the wanted ones.
