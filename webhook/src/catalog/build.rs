@@ -94,7 +94,7 @@ impl Builder<'_> {
         let disks = self.composed.local_dirs.iter().map(|dir| (dir.mount.key.as_str(), &dir.mount.origin));
         for (path, origin) in templates.chain(files).chain(disks) {
             if let Some(other) = taken.insert(path, origin) {
-                report.at(origin.to_string(), format!("{path:?} is where {other} mounts something else"));
+                report.of(origin, format!("{path:?} is where {other} mounts something else"));
             }
         }
     }

@@ -132,8 +132,7 @@ impl Payload {
         match delivery {
             Delivery::Env => {
                 for role in Role::ALL {
-                    let bytes: usize =
-                        self.of(role).flat_map(|mount| &mount.files).map(EncodedFile::encoded_bytes).sum();
+                    let bytes = encoded_bytes(&distinct_variables(self.of(role)));
                     self.limit(
                         report,
                         bytes,
