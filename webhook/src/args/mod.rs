@@ -1,5 +1,5 @@
-//! What the user typed, as it was typed. [`Inputs`] turns the shared flags into what the program needs; every flag has
-//! an environment variable beside it. Nothing is read or done here.
+//! What the user typed, as it was typed. [`Inputs`] turns the shared flags into what the program needs; every flag of
+//! `serve` has an environment variable beside it. Nothing is read or done here.
 
 #![allow(
     clippy::doc_markdown,
