@@ -63,11 +63,22 @@ fn an_injected_priority_class_is_computed_anew() {
 }
 
 #[test]
-fn limit_range_defaults_do_not_make_our_init_container_somebody_elses() {
+fn limit_range_defaults_are_nobodys_choice() {
+    let template = json!({"spec": {
+        "volumes": [{"name": "run", "emptyDir": {}}],
+        "containers": [
+            {"name": "spark", "resources": {"limits": {"cpu": "4"}, "requests": {"ephemeral-storage": "1500Mi"}}},
+            // The ServiceAccount plugin mounts the token below it.
+            {"name": "proxy", "image": "proxy:1", "volumeMounts": [{"name": "run", "mountPath": "/var/run"}]},
+        ],
+    }});
     let world = World::start(Plan {
         name: "limits",
         namespaces: vec![Namespace::new("limits").opted_in()],
-        documents: vec![profile("limits", &json!({"files": one_file()}))],
+        documents: vec![profile(
+            "limits",
+            &json!({"files": one_file(), "enforce": ["resources"], "common": {"template": template}}),
+        )],
         ..Plan::default()
     });
     world.api.apply(&json!({"apiVersion": "v1", "kind": "LimitRange",
@@ -95,7 +106,11 @@ fn limit_range_defaults_do_not_make_our_init_container_somebody_elses() {
         (reasons.len() == 2).then_some(reasons)
     });
     assert_eq!(asked.expect("two lines"), ["injected", "unchanged"]);
-    assert_eq!(container(&pod, "spark-kubernetes-driver")["resources"]["requests"]["memory"], "512Mi");
+    // The profile's amounts, where the pod had chosen none.
+    let expected = json!({"requests": {"cpu": "500m", "memory": "512Mi", "ephemeral-storage": "1500Mi"},
+                          "limits": {"cpu": "4", "memory": "1Gi", "ephemeral-storage": "2Gi"}});
+    assert_eq!(container(&pod, "spark-kubernetes-driver")["resources"], expected);
+    assert!(container(&pod, "proxy")["volumeMounts"].to_string().contains("kube-api-access-"));
 }
 
 /// One more control plane, for what would change every pod of the shared one.
