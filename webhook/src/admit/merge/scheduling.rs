@@ -52,8 +52,9 @@ pub(super) fn affinity(merge: &mut Merge<'_>) -> Result<(), Denial> {
 
 const REQUIRED: &str = "/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
 
-/// How many terms a conjunction may have: a pod of 60,000 would become one of as many times the profile's.
-const MAX_TERMS: usize = 1024;
+/// How large a conjunction may be: each term of a pod is written as often as the profile has terms, and the other way
+/// round.
+const MAX_CONJUNCTION_BYTES: usize = 256 * 1024;
 
 /// Terms are ORed and the expressions of one term ANDed, so the conjunction is every pair of a term of ours and theirs.
 fn enforce_affinity<'a>(merge: &mut Merge<'a>, item: &'a Item, theirs: &Value) -> Result<(), Denial> {
@@ -64,14 +65,15 @@ fn enforce_affinity<'a>(merge: &mut Merge<'a>, item: &'a Item, theirs: &Value) -
         merge.note(Action::Unchanged, "", item);
         return Ok(());
     }
-    if known.len() * ours.len() > MAX_TERMS {
+    let size = merge.target.spec.affinity.map_or(0, |affinity| affinity.get().len());
+    if size * ours.len() + item.json.len() * known.len() > MAX_CONJUNCTION_BYTES {
         return Err(Denial::unprocessable(
             "affinity_too_large",
             format!(
-                "the pod has {} required node affinity terms, and profile {} enforces {} of its own ({}): more than {MAX_TERMS} pairs; use fewer terms in the pod",
+                "the pod has {} required node affinity terms in {size} bytes, and each has to be joined with each of the {} that profile {} enforces ({}): more than {MAX_CONJUNCTION_BYTES} bytes; ask for less in the pod",
                 known.len(),
-                merge.plan.profile,
                 ours.len(),
+                merge.plan.profile,
                 item.origin
             ),
         ));

@@ -196,9 +196,17 @@ fn what_a_pod_could_multiply_is_refused() {
     let term = json!({"matchExpressions": [{"key": "zone", "operator": "Exists"}]});
     let with = |count: usize| ask(crate::support::driver(), path, vec![term.clone(); count]);
     assert!(with(512).allowed);
-    let refused = with(513);
-    assert_eq!((refused.code, refused.answer.record.reason), (422, "affinity_too_large"));
-    for part in ["513 required", "profile team-a enforces 2", "more than 1024", "fewer terms"] {
-        assert!(refused.message.contains(part), "{part} in {}", refused.message);
+    let many = with(5_000);
+    // One term alone can be as large.
+    let values: Vec<String> = (0..20_000).map(|index| format!("zone-{index}")).collect();
+    let large = json!({"matchExpressions": [{"key": "zone", "operator": "In", "values": values}]});
+    let one = ask(crate::support::driver(), path, vec![large]);
+    for (refused, terms) in [(many, "5000 required"), (one, "1 required")] {
+        assert_eq!((refused.code, refused.answer.record.reason), (422, "affinity_too_large"));
+        for part in
+            [terms, "each of the 2 that profile team-a enforces", "more than 262144 bytes", "less in the pod"]
+        {
+            assert!(refused.message.contains(part), "{part} in {}", refused.message);
+        }
     }
 }
