@@ -17,8 +17,11 @@ pub(super) const BODY_LIMIT: usize = 7 * 1024 * 1024;
 /// when the connection is reset, and with it the word to come back. Beyond this nobody is waiting for an answer.
 const DISCARD_LIMIT: usize = 32 * 1024 * 1024;
 
-/// What is set aside at most because of what a header promises; more only as bytes arrive.
+/// What is set aside at most because of what a header promises, more only as bytes arrive; and what is read of strangers.
 const TRUSTED: usize = 64 * 1024;
+
+/// How long somebody who was refused may go on sending.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// An answer that leaves this long before the caller stops listening arrives.
 const MARGIN: Duration = Duration::from_millis(200);
@@ -80,6 +83,21 @@ pub(super) async fn read<'b>(
     }
     let collected = collect(body, promised.unwrap_or_default(), budget);
     tokio::time::timeout_at(deadline, collected).await.unwrap_or(Err(Refusal::TooSlow))
+}
+
+/// Reads an ordinary body of somebody who is refused whatever it is, and drops it. An API server that is still writing when
+/// its connection ends tells of a broken pipe, and not what we have to say.
+pub(super) async fn pass_over(body: impl Body<Data = Bytes>) {
+    let mut body = std::pin::pin!(body);
+    let mut left = TRUSTED;
+    let rest = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let size = frame.data_ref().map_or(0, Bytes::len);
+            let Some(less) = left.checked_sub(size) else { return };
+            left = less;
+        }
+    };
+    drop(tokio::time::timeout(LINGER, rest).await);
 }
 
 async fn collect(

@@ -61,6 +61,8 @@ async fn review(
         Ok(()) => answer(app, request, reviewer, started).await,
         Err(Stranger { status, reason, message }) => {
             app.metrics.stranger(reason);
+            // Beside the answer, which is not waited with: the connection ends when the body has, or is given up.
+            tokio::spawn(body::pass_over(request.into_body()));
             refuse(status, reason, message)
         }
     };

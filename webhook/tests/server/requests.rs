@@ -1,7 +1,8 @@
 //! Requests that are refused: not a review, without an end, or from nobody that is known.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::time::Duration;
 
 use super::client::{read_response, review};
 use super::process::Server;
@@ -136,4 +137,31 @@ fn callers_without_the_token_are_refused_before_they_have_sent_a_body() {
     for line in &server.logs {
         assert!(!line.contains("s3cr3t") && !line.contains("another\""), "{line}");
     }
+}
+
+/// An API server that is still writing when its connection ends tells of a broken pipe, and not of what it lacks.
+#[test]
+fn who_was_refused_may_send_a_review_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    fs::write(&file, "s3cr3t").unwrap();
+    let server = Server::start(&["--client-token-file", file.to_str().unwrap()]);
+    let head = "POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: LENGTH\r\n\r\n";
+    let mut client = server.connect();
+    client.0.write_all(head.replace("LENGTH", "9000").as_bytes()).unwrap();
+    assert_eq!(read_response(&mut client.0).unwrap().status, 401);
+    for _ in 0..3 {
+        std::thread::sleep(Duration::from_millis(50));
+        client.0.write_all(&[b' '; 3000]).unwrap();
+        client.0.flush().unwrap();
+    }
+    // Then nobody listens any more, and whoever sends more than a review has is not listened to for long.
+    let mut client_of_more = server.connect();
+    client_of_more.0.write_all(head.replace("LENGTH", "9000000").as_bytes()).unwrap();
+    assert_eq!(read_response(&mut client_of_more.0).unwrap().status, 401);
+    let mut is_over =
+        |_| client_of_more.0.write_all(&[b' '; 10_000]).and_then(|()| client_of_more.0.flush()).is_err();
+    assert!((0..900).any(&mut is_over), "nine megabytes were taken");
+    let end = client.0.read(&mut [0]);
+    assert!(!matches!(end, Ok(1)), "{end:?}");
 }
