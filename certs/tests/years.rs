@@ -50,6 +50,8 @@ struct Replica {
     due: Duration,
     born: Duration,
     suspended_until: Duration,
+    /// The moment of its last view of the objects, or of its last write: an API server never answers it with an older one.
+    seen: Duration,
     /// Since when nothing has kept it from looking.
     undisturbed: Duration,
     sightings: Sightings,
@@ -89,6 +91,7 @@ fn replica(random: &mut Rng, time: Duration) -> Replica {
         due: time + seconds(random, 3.0),
         born: time,
         suspended_until: Duration::ZERO,
+        seen: Duration::ZERO,
         undisturbed: time,
         sightings: Sightings::default(),
         shown: Shown::default(),
@@ -109,6 +112,11 @@ fn as_of_version<T>(versions: &[Version<T>], moment: Duration) -> usize {
 fn entries(pem: &[u8]) -> Published {
     let entry = || Entry { host: HOST.to_owned(), bundle: Bundle::from_pem(pem) };
     Published { entries: vec![entry(), entry()] }
+}
+
+/// Whether anybody is trusted; otherwise no call can succeed.
+fn is_trusting(published: &Published, now: SystemTime) -> bool {
+    published.entries[0].bundle.iter().any(|one| one.not_before() <= now && now <= one.not_after())
 }
 
 impl World {
@@ -169,8 +177,12 @@ impl World {
             let until = time + seconds(&mut self.random, 86_400.0);
             self.api.out_until = self.api.out_until.max(until);
         }
-        // A Secret that goes in the very moment in which everything is made for the first time leaves no trace of it.
-        if time > self.calm && self.fail(0.001) {
+        // A Secret that goes in the very moment in which everything is made for the first time, or anew because nobody is
+        // trusted any more, leaves no trace of it.
+        if time > self.calm
+            && self.fail(0.001)
+            && is_trusting(&self.api.configuration.last().unwrap().value, self.now())
+        {
             let data = self.api.secret.last().unwrap().value.clone();
             let data = self.spoil(data);
             self.api.secret.push(Version { at: time, value: data });
@@ -244,6 +256,8 @@ impl World {
             Phase::Look => {
                 // Views are late, the one of the Secret by no more than the one of the configuration.
                 let as_of = self.time.saturating_sub(seconds(&mut self.random, 20.0));
+                let as_of = as_of.max(self.replicas[index].seen);
+                self.replicas[index].seen = as_of;
                 let configuration = as_of_version(&self.api.configuration, as_of);
                 self.continue_with(index, Phase::Read { configuration, as_of }, 10.0);
             }
@@ -263,7 +277,8 @@ impl World {
 
     fn decide(&mut self, index: usize, configuration: usize, as_of: Duration) {
         let late = self.time.saturating_sub(as_of).mul_f64(self.random.f64().powi(3));
-        let secret = as_of_version(&self.api.secret, self.time.saturating_sub(late));
+        self.replicas[index].seen = self.time.saturating_sub(late);
+        let secret = as_of_version(&self.api.secret, self.replicas[index].seen);
         let stored = self.api.secret[secret].value.as_ref().map(Stored::read).unwrap_or_default();
         let published = &self.api.configuration[configuration].value;
         let now = self.now() + seconds(&mut self.random, 2.0);
@@ -287,6 +302,7 @@ impl World {
 
     fn write(&mut self, index: usize, step: Step, configuration: usize, secret: usize) {
         let at = self.time;
+        self.replicas[index].seen = at;
         match step {
             Step::Store(stored) if secret == self.api.secret.len() - 1 => {
                 let written = stored.write();
@@ -342,12 +358,7 @@ impl World {
                     certificate == leaf.certificate() && *seen == version && time < *at + HOUR
                 });
                 let published = &self.api.configuration[version].value;
-                // Nobody is trusted: no call can succeed.
-                let is_trusting = published.entries[0]
-                    .bundle
-                    .iter()
-                    .any(|one| one.not_before() <= now && now <= one.not_after());
-                if !known && is_trusting {
+                if !known && is_trusting(published, now) {
                     assert!(
                         published.verifies(leaf, now),
                         "replica {index} serves what version {version} of {current} does not verify at {time:?}"
