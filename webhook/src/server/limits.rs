@@ -21,7 +21,8 @@ pub struct Limits {
     /// their share.
     pub age: Duration,
     /// Connections at the same time. An API server keeps at most 25, and opens more for a burst: by default it has 600
-    /// requests under way. Each takes up to 390 kB if it asks and asks and never reads.
+    /// requests under way. Room for many more, or callers who are slow on purpose leave none for it. Each takes up to 390 kB
+    /// if it asks and asks and never reads.
     pub connections: usize,
     /// Bytes of bodies that are being read or judged at the same time. Judging takes a few times their size, and an
     /// ordinary review has some kilobytes: beyond this somebody floods us, or a rollout of giants is better answered
@@ -38,7 +39,7 @@ impl Default for Limits {
             write: Duration::from_secs(10),
             idle: Duration::from_secs(120),
             age: Duration::from_secs(300),
-            connections: 1_000,
+            connections: 2_000,
             bodies: 64 * 1024 * 1024,
         }
     }

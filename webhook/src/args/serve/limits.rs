@@ -10,7 +10,7 @@ use crate::args::values::{count, workers};
 #[derive(Args, Debug)]
 pub struct LimitArgs {
     /// Connections to each port at the same time; beyond it, those that ask nothing are closed first
-    #[arg(long, value_name = "COUNT", env = "SPARK_INJECTOR_MAX_CONNECTIONS", default_value = "1000", value_parser = count)]
+    #[arg(long, value_name = "COUNT", env = "SPARK_INJECTOR_MAX_CONNECTIONS", default_value = "2000", value_parser = count)]
     pub max_connections: NonZeroUsize,
     /// Threads that judge reviews; one of them judges some 25,000 of usual size in a second
     #[arg(long, value_name = "COUNT", env = "SPARK_INJECTOR_WORKERS", default_value = "2", value_parser = workers)]
