@@ -1,5 +1,5 @@
 //! Scenes about clients that mean no good, straight at one replica, while the API server's calls go on. What is
-//! promised: no pod fails, and memory stays below what the manifests give to a replica.
+//! promised: no pod fails, and memory stays below half of what the manifests give to a replica, the rest being for the kernel.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
