@@ -102,10 +102,12 @@ pub(super) fn json(pods: &[Running]) -> Value {
 /// What has to be known before a pod is judged as if it were new.
 pub(super) fn remarks(pod: &Running) -> Vec<String> {
     let table = text(std::slice::from_ref(pod));
-    let now = format!("now: {}", table.lines().next().unwrap_or_default());
-    let kept = "what the profile added to it then counts below as its own; for a pod as spark-submit makes it, use --file";
-    let is_of_earlier = pod.injected && !pod.current;
-    [Some(now), is_of_earlier.then(|| kept.to_owned())].into_iter().flatten().collect()
+    let mut remarks = vec![format!("now: {}", table.lines().next().unwrap_or_default())];
+    if pod.injected && !pod.current {
+        let kept = "what the profile added to it then counts below as its own; for a pod as spark-submit makes it, use --file";
+        remarks.push(kept.to_owned());
+    }
+    remarks
 }
 
 /// A pod that exists, as its author may have written it: without what we have added, and without what the cluster has

@@ -44,7 +44,7 @@ pub(super) struct Ours<'a> {
     read_only: bool,
     origin: &'a str,
     /// Whether this patch adds it.
-    pub(super) added: bool,
+    added: bool,
 }
 
 impl<'a> Ours<'a> {
