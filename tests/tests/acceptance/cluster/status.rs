@@ -67,16 +67,16 @@ fn apply_unproven(site: &Site) {
 /// No pod of the namespace of the good profile was ever refused, or asked to wait.
 #[track_caller]
 fn assert_unnoticed(webhook: &Webhook) {
+    let outcomes = || -> Vec<Value> {
+        let lines = webhook.log();
+        let lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let of_good = lines.filter(|line| line["namespace"] == "good");
+        of_good.map(|mut line| line["outcome"].take()).filter(Value::is_string).collect()
+    };
     // An answer is there before its line.
-    webhook.wait_for_log(r#""namespace":"good""#);
-    let lines = webhook.log();
-    let lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let outcomes: Vec<Value> = lines
-        .filter(|line| line["namespace"] == "good" && line["outcome"].is_string())
-        .map(|mut line| line["outcome"].take())
-        .collect();
-    let are_good = outcomes.iter().all(|outcome| outcome == "injected");
-    assert!(!outcomes.is_empty() && are_good, "{outcomes:?}");
+    let told = wait_until(PATIENCE, || Some(outcomes()).filter(|outcomes| !outcomes.is_empty()));
+    let told = told.expect("lines of admissions");
+    assert!(told.iter().all(|outcome| outcome == "injected"), "{told:?}");
 }
 
 #[test]
