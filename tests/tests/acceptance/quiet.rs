@@ -13,6 +13,8 @@ use crate::world::{driver, profile};
 
 const CANARY: &str = "canary-of-everything-that-travels";
 const TOKEN: &str = "canary-of-a-token-5e1f3d9a";
+/// A password that somebody wrote without quotes.
+const PIN: u64 = 7_306_914_285_561_842;
 
 /// The text, and how it looks inside base64 wherever it begins.
 fn forms(text: &str) -> Vec<String> {
@@ -29,7 +31,7 @@ fn forms(text: &str) -> Vec<String> {
 
 #[track_caller]
 fn tells_nothing(what: &str, text: &str) {
-    for form in [CANARY, TOKEN].into_iter().flat_map(forms) {
+    for form in [CANARY, TOKEN, &PIN.to_string()].into_iter().flat_map(forms) {
         assert!(!text.contains(&form), "{what} tells {form}: {text}");
     }
 }
@@ -116,8 +118,11 @@ fn what_travels_is_told_to_nobody_but_the_api_server() {
     }
 
     // Mistakes in the inputs, about the same.
+    let unquoted = json!([{"name": "spark", "env": [{"name": "PIN", "value": PIN}]}]);
+    write(&documents(&json!({"common": {"template": {"spec": {"containers": unquoted}}}})));
+    webhook.wait_for_log("spec.common.template.spec.containers[0].env[0].value: ");
     write(&documents(&json!({"files": [{"mountPath": "/x", "inline": {"a": CANARY}, "configMap": CANARY}]})));
-    webhook.wait_for_log("spec.files[0]");
+    webhook.wait_for_log("spec.files[0].configMap: ");
     std::fs::write(at("inputs/broken.yaml"), format!("a: [{CANARY}\nb: {{")).expect("a file");
     webhook.wait_for_log("broken.yaml");
 

@@ -53,13 +53,16 @@ impl Report {
     }
 }
 
-/// What Serde says of a value, in the words of those who write YAML.
+/// What Serde says of a value, in the words of those who write YAML, and without the value: a password that is all digits
+/// and stands without quotes is a value of a wrong type, and this goes into logs, Events and a status.
 pub(super) fn in_words(message: &str) -> String {
     let Some((found, expected)) = message.rsplit_once(", expected ") else { return message.to_owned() };
     if let Some(found) = found.strip_prefix("unknown variant ") {
         let allowed = expected.strip_prefix("one of ").unwrap_or(expected).replace(" or ", ", ");
         return format!("{found} is not allowed here; allowed: {allowed}");
     }
+    // `integer `7``, `string "x"`: what is quoted is the value.
+    let found = found.split(['`', '"']).next().unwrap_or_default().trim_end();
     let found = match found {
         "invalid type: sequence" => "invalid type: list",
         "invalid type: map" => "invalid type: mapping",
@@ -68,6 +71,9 @@ pub(super) fn in_words(message: &str) -> String {
     let expected = match expected {
         "a sequence" => "a list",
         "a map" => "a mapping",
+        "a string" if !found.ends_with("list") && !found.ends_with("mapping") => {
+            "a string; write it in quotes"
+        }
         "i32" | "i64" | "u16" | "u32" | "u64" => "a whole number",
         name if name.starts_with("struct ") => "a mapping",
         other => other,
@@ -80,16 +86,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_have_the_names_of_yaml() {
+    fn types_have_the_names_of_yaml_and_values_are_not_told() {
         for (serde, ours) in [
             ("invalid type: map, expected a sequence", "invalid type: mapping, expected a list"),
             (
                 "invalid type: integer `7`, expected struct Overlay",
-                "invalid type: integer `7`, expected a mapping",
+                "invalid type: integer, expected a mapping",
             ),
+            ("invalid type: string \"5\", expected i64", "invalid type: string, expected a whole number"),
             (
-                "invalid type: string \"5\", expected i64",
-                "invalid type: string \"5\", expected a whole number",
+                "invalid type: floating point `1.5`, expected a string",
+                "invalid type: floating point, expected a string; write it in quotes",
+            ),
+            ("invalid type: sequence, expected a string", "invalid type: list, expected a string"),
+            (
+                "invalid type: string \"a, expected b\", expected struct Overlay",
+                "invalid type: string, expected a mapping",
             ),
             (
                 "unknown variant `off`, expected one of `A`, `B`",

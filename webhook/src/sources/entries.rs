@@ -70,8 +70,7 @@ pub(super) fn strings(
             strings.insert(key.clone(), value.clone());
         } else {
             let path = format!("metadata.{field}[{key}]");
-            mistakes
-                .push(Mistake { path, message: format!("`{value}` is not a string; write it in quotes") });
+            mistakes.push(Mistake { path, message: not_a_string(value) });
         }
     }
     if mistakes.is_empty() { Ok(strings) } else { Err(mistakes) }
@@ -108,7 +107,7 @@ impl Encoding {
     /// The bytes of a value, or what is wrong with it.
     fn bytes(self, value: &Value) -> Result<Vec<u8>, String> {
         let Value::String(text) = value else {
-            return Err(format!("is {}, not a string; write it in quotes", type_of(value)));
+            return Err(not_a_string(value));
         };
         match self {
             Self::Text => Ok(text.as_bytes().to_vec()),
@@ -119,6 +118,11 @@ impl Encoding {
             }
         }
     }
+}
+
+/// Its type, and never the value: it may be somebody's password.
+fn not_a_string(value: &Value) -> String {
+    format!("is {}, not a string; write it in quotes", type_of(value))
 }
 
 fn type_of(value: &Value) -> &'static str {

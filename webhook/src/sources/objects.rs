@@ -325,7 +325,7 @@ mod tests {
             "a.yaml#5: SparkProfile p: apiVersion: `spark-injector.io/v1` is not supported; allowed: spark-injector.io/v1alpha1",
             "a.yaml#6: Secret s: data[k]: is not standard padded base64",
             "a.yaml#7: ConfigMap c: data[k]: is a number, not a string; write it in quotes",
-            "a.yaml#8: Namespace n: metadata.labels[k]: `true` is not a string; write it in quotes",
+            "a.yaml#8: Namespace n: metadata.labels[k]: is a truth value, not a string; write it in quotes",
             "a.yaml#9: ConfigMapList: items: expected a list of objects",
             "a.yaml#10: Secret s: data: expected a mapping of keys to strings",
             "a.yaml#10: Secret s: stringData[k]: is a number, not a string; write it in quotes",
