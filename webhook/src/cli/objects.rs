@@ -125,6 +125,12 @@ impl Search<'_> {
         match (kind, group) {
             ("Pod", "") => {
                 self.require_namespace(object, &title)?;
+                if !object.get("metadata").is_some_and(Value::is_object) {
+                    let at = shown(&pointer);
+                    return Err(Failure::Unusable(format!(
+                        "{at}: metadata is missing; every pod has a name"
+                    )));
+                }
                 self.add(pointer, Shape::Pod, title);
             }
             ("StatefulSet" | "Deployment" | "ReplicaSet", "" | "apps") => {
@@ -221,7 +227,8 @@ mod tests {
         let expected =
             [("/items/1".to_owned(), Shape::Pod), ("/items/2/spec/template".to_owned(), Shape::Template)];
         assert_eq!(found(&list), expected);
-        assert_eq!(found(&json!({"kind": "PodList", "items": [{}]})), [("/items/0".to_owned(), Shape::Pod)]);
+        let list = json!({"kind": "PodList", "items": [{"metadata": {}}]});
+        assert_eq!(found(&list), [("/items/0".to_owned(), Shape::Pod)]);
     }
 
     #[test]
@@ -252,6 +259,8 @@ mod tests {
         assert!(
             refused(&json!({"kind": "List", "items": [{}]})).starts_with("/items/0: the object has no kind")
         );
+        let nameless = json!({"kind": "PodList", "items": [{"metadata": {}}, {}]});
+        assert!(refused(&nameless).starts_with("/items/1: metadata is missing"));
         assert!(refused(&json!({"apiVersion": "apps/v1", "kind": "Deployment"})).contains("spec.template"));
     }
 }
