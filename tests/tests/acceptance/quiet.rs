@@ -44,8 +44,15 @@ fn documents(more: &Value) -> Vec<Value> {
             {"mountPath": "/map", "configMap": {"name": "map"}},
             {"mountPath": "/keys", "secret": {"name": "keys"}},
         ],
-        "common": {"template": {"spec": {"containers": [
-            {"name": "spark", "env": [{"name": "PASSWORD", "value": CANARY}]}]}}},
+        "common": {"template": {
+            "metadata": {"annotations": {"secret": CANARY}},
+            "spec": {"containers": [{
+                "name": "spark",
+                "env": [{"name": "PASSWORD", "value": CANARY}],
+                "lifecycle": {"preStop": {"exec": {"command": [CANARY]}}},
+            }]},
+        }},
+        "enforce": ["annotations", "env", "lifecycle"],
     });
     for (field, value) in more.as_object().into_iter().flatten() {
         spec[field] = value.clone();
@@ -104,6 +111,20 @@ fn what_travels_is_told_to_nobody_but_the_api_server() {
     let mut wrong = pod.clone();
     wrong["spec"]["containers"] = CANARY.into();
     refused.push(known.post("/mutate", &review(&wrong)));
+    let command = json!({"preStop": {"exec": {"command": ["true"]}}});
+    for (field, own) in [
+        ("/metadata/annotations", json!({"secret": "own"})),
+        ("/spec/containers/0/env", json!([{"name": "PASSWORD", "value": "own"}])),
+        ("/spec/containers/0/lifecycle", command),
+    ] {
+        let mut enforced = pod.clone();
+        let (parent, name) = field.rsplit_once('/').expect("a path");
+        enforced.pointer_mut(parent).expect("the field's object")[name] = own;
+        let reply = known.post("/mutate", &review(&enforced));
+        let said = reply.body["response"]["status"]["message"].as_str().unwrap_or_default();
+        assert!(said.contains("profile quiet enforces its own (quiet: spec.common"), "{said}");
+        refused.push(reply);
+    }
     for body in [format!("{{\"request\": {CANARY}"), format!("[\"{CANARY}\"]"), CANARY.repeat(1000)] {
         let reply = known.send("POST", "/mutate", "application/json", body.into_bytes());
         refused.push(reply.expect("an answer"));

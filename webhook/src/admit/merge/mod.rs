@@ -152,6 +152,13 @@ fn subject(field: &str, key: &str) -> String {
     }
 }
 
+/// The value of an enforced field in a refusal, which goes into the log and to whoever creates the pod. A variable, an
+/// annotation or a command may hold a password: of those only the place is told, where the profile's readers find it.
+fn tellable<'a>(field: &str, item: &'a Item) -> &'a str {
+    let is_plain = !matches!(item.value, Value::Object(_) | Value::Array(_)) && field != "annotation";
+    if is_plain { cut(&item.json, 200) } else { "its own" }
+}
+
 /// The state of one merge.
 struct Merge<'a> {
     plan: &'a Plan,
@@ -250,7 +257,7 @@ impl<'a> Merge<'a> {
                 "the pod sets its own {}, but profile {} enforces {} ({}); leave it out of the pod",
                 subject(field, &item.key),
                 self.plan.profile,
-                cut(&item.json, 200),
+                tellable(field, item),
                 item.origin
             )
         })?;
