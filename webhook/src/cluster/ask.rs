@@ -7,7 +7,7 @@ use http::{HeaderMap, Request, header};
 use http_body_util::BodyExt as _;
 use kube::Client;
 use kube::client::Body;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::Connection;
 
@@ -97,9 +97,13 @@ impl Api {
     pub async fn read(&self, path: &str) -> Result<Value, Unread> {
         let reply = self.get(path).await.map_err(Unread::Failed)?;
         match reply.status {
-            200 => Ok(reply.body),
+            200 if reply.body.is_object() => Ok(reply.body),
             404 => Err(Unread::Missing),
             401 | 403 => Err(Unread::Forbidden(reply.message().to_owned())),
+            status if reply.message().is_empty() => Err(Unread::Failed(format!(
+                "the answer of {}, with HTTP status {status}, is not that of an API server",
+                self.address
+            ))),
             status => Err(Unread::Failed(format!("HTTP status {status}: {}", reply.message()))),
         }
     }
@@ -130,11 +134,11 @@ impl Api {
         let answered = async {
             let response = self.client.send(request).await.map_err(|error| {
                 let why = super::describe(&error);
-                format!("{}: {why}", self.address.trim_end_matches('/'))
+                format!("{}: {why}", self.address)
             })?;
             let (parts, body) = response.into_parts();
             let body = body.collect().await.map_err(|_| "the answer was cut off")?.to_bytes();
-            let body = serde_json::from_slice(&body).unwrap_or_else(|_| Value::Object(Map::new()));
+            let body = serde_json::from_slice(&body).unwrap_or_default();
             Ok(Reply { status: parts.status.as_u16(), body, warnings: warnings(&parts.headers) })
         };
         tokio::time::timeout(TIMEOUT, answered).await.map_err(|_| "no answer in time".to_owned())?

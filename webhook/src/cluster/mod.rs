@@ -2,20 +2,22 @@
 //! whoever holds the client.
 
 pub mod ask;
+mod describe;
 pub mod lease;
 pub mod refusal;
 mod traced;
 
-use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http::HeaderValue;
+pub use describe::{answered, describe};
 use http::header::USER_AGENT;
+use http::{HeaderValue, Uri};
 use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use rustls::crypto::CryptoProvider;
+use secrecy::ExposeSecret as _;
 use spark_injector_certs::crypto;
 use traced::Trace;
 
@@ -59,12 +61,12 @@ pub enum ConnectError {
     #[error("service account of this pod: {0}; set automountServiceAccountToken, or give --kubeconfig")]
     ServiceAccount(#[from] kube::config::InClusterError),
     /// The credentials cannot be used.
-    #[error("credentials for {url}: {source}")]
+    #[error("credentials for {url}: {why}")]
     Credentials {
         /// Address of the API server.
         url: String,
-        /// What is wrong with them.
-        source: Box<kube::Error>,
+        /// What is wrong with them, without their content.
+        why: String,
     },
 }
 
@@ -94,33 +96,10 @@ pub async fn connect(access: &Access) -> Result<Connection, ConnectError> {
     config.reset_reader_on_write = true;
     let agent = HeaderValue::from_static(concat!("spark-injector/", env!("CARGO_PKG_VERSION")));
     config.headers.push((USER_AGENT, agent));
-    let address = config.cluster_url.to_string();
+    let address = without_password(&config.cluster_url);
     let builder = ClientBuilder::try_from(config)
-        .map_err(|source| ConnectError::Credentials { url: address.clone(), source: Box::new(source) })?;
+        .map_err(|error| ConnectError::Credentials { url: address.clone(), why: describe(&error) })?;
     Ok(Connection { client: builder.with_layer(&Trace).build(), address })
-}
-
-/// A failed request in one line, never what was sent or answered: that may be a Secret.
-pub fn describe(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) if status.message.is_empty() => format!("HTTP status {}", status.code),
-        kube::Error::Api(status) => status.message.clone(),
-        kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => {
-            "the API server's answer cannot be understood".to_owned()
-        }
-        other => {
-            let mut causes = std::iter::successors(other.source(), |cause| (*cause).source());
-            // This one says only that there is a cause.
-            let first = match other {
-                kube::Error::Service(_) => causes.next().map(ToString::to_string),
-                _ => None,
-            };
-            causes.fold(first.unwrap_or_else(|| other.to_string()), |text, cause| {
-                let cause = cause.to_string();
-                if text.contains(&cause) { text } else { format!("{text}: {cause}") }
-            })
-        }
-    }
 }
 
 /// The namespace of the pod that this process runs in, if it runs in one.
@@ -157,10 +136,31 @@ async fn configuration(access: &Access) -> Result<Config, ConnectError> {
     })?;
     // The client would panic at the first request.
     if config.cluster_url.scheme().is_none() || config.cluster_url.host().is_none() {
-        let why = format!("the server {} is no URL, such as https://HOST:6443", config.cluster_url);
+        let url = without_password(&config.cluster_url);
+        let why = format!("the server {url} is no URL, such as https://HOST:6443");
+        return Err(ConnectError::Kubeconfig { file, why });
+    }
+    // Here it would panic at once.
+    if config
+        .auth_info
+        .token
+        .as_ref()
+        .is_some_and(|token| HeaderValue::from_str(token.expose_secret()).is_err())
+    {
+        let why = "the token cannot be sent: it holds a line end or another control character".to_owned();
         return Err(ConnectError::Kubeconfig { file, why });
     }
     Ok(config)
+}
+
+/// An address for messages: some put a password into it.
+fn without_password(url: &Uri) -> String {
+    let text = url.to_string();
+    let text = text.trim_end_matches('/');
+    match url.authority().and_then(|authority| authority.as_str().rsplit_once('@')) {
+        Some((password, _)) => text.replacen(&format!("{password}@"), "", 1),
+        None => text.to_owned(),
+    }
 }
 
 /// The context that is used, and its user, where there is no such user.
@@ -229,6 +229,25 @@ mod tests {
             let bare = refused(Some(&named.replace("SERVER", server)), Some("a")).await;
             assert!(bare.contains(server) && bare.contains("such as https://"), "{bare}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_secret_in_a_kubeconfig_is_not_told() {
+        let with = |server: &str, user: &str| {
+            format!(
+                "{{current-context: c, contexts: [{{name: c, context: {{cluster: k, user: u}}}}],
+                clusters: [{{name: k, cluster: {{server: '{server}'}}}}], users: [{{name: u, user: {user}}}]}}"
+            )
+        };
+        let token = refused(Some(&with("https://127.0.0.1:1", "{token: \"s3cr3t\\n\"}")), None).await;
+        assert!(token.contains("it holds a line end") && !token.contains("s3cr3t"), "{token}");
+        let path = refused(Some(&with("a:s3cr3t@h:1", "{token: t}")), None).await;
+        assert!(path.contains("the server h:1 is no URL") && !path.contains("s3cr3t"), "{path}");
+        let plugin = "{exec: {apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never,
+            command: sh, args: [-c, 'echo s3cr3t; exit 7']}}";
+        let plugin = refused(Some(&with("https://u:s3cr3t@127.0.0.1:1", plugin)), None).await;
+        let said = "credentials for https://127.0.0.1:1: the credential plugin of the kubeconfig ended with exit status: 7; run it by hand";
+        assert_eq!(plugin, said);
     }
 
     #[tokio::test]

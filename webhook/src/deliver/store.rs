@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::ledger::Ledger;
 use crate::api::names;
+use crate::cluster::describe;
 use crate::cluster::refusal::denier;
 
 /// Name of the ConfigMap.
@@ -41,7 +42,7 @@ pub(super) enum StoreError {
     #[error("the ConfigMap {NAME} cannot be written: {0} refuses it")]
     Refused(String),
     /// The API server said no, or nothing.
-    #[error("the ConfigMap {NAME}: {0}")]
+    #[error("the ConfigMap {NAME}: {}", describe(.0))]
     Request(#[from] kube::Error),
 }
 

@@ -7,6 +7,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 
 use super::NAME;
+use crate::cluster::describe;
 
 /// Why a lease was not read or not written.
 #[derive(Debug)]
@@ -53,6 +54,6 @@ fn trouble(error: kube::Error) -> Trouble {
     match error {
         // 409: changed or created meanwhile. 404: deleted meanwhile.
         kube::Error::Api(status) if matches!(status.code, 404 | 409) => Trouble::Lost,
-        error => Trouble::Other(error.to_string()),
+        error => Trouble::Other(describe(&error)),
     }
 }

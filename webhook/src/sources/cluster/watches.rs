@@ -23,7 +23,7 @@ use super::profiles::Profile;
 use crate::api::SparkProfile;
 use crate::api::names::NODE_SELECTOR_ANNOTATION;
 use crate::catalog::NamespaceInput;
-use crate::cluster::WATCH_SECONDS;
+use crate::cluster::{self, WATCH_SECONDS};
 use crate::sources::references::SourceKind;
 
 /// Profiles can be large, up to 1 MiB each.
@@ -233,13 +233,13 @@ impl Trouble {
                     }
                     Watched::Namespaces | Watched::Profiles => "",
                 };
-                format!("{}; the roles in manifests/base allow it{elsewhere}", status.message)
+                format!("{}; the roles in manifests/base allow it{elsewhere}", cluster::answered(status))
             }
             // Of a group that it never heard of it says so in plain text.
             kube::Error::Api(status) if status.code == 404 && matches!(self.what, Watched::Profiles) => {
                 "the API server does not know SparkProfiles; apply the definition: spark-injector crd | kubectl apply -f -".to_owned()
             }
-            source => crate::cluster::describe(source),
+            source => cluster::describe(source),
         }
     }
 }
