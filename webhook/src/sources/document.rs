@@ -1,11 +1,13 @@
 //! From the text of a file to its documents. Knows YAML and JSON, nothing of Kubernetes.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
-use serde_saphyr::UserMessageFormatter;
+use serde_saphyr::budget::BudgetBreach;
+use serde_saphyr::{Error, MessageFormatter, UserMessageFormatter};
 
 /// Largest file that is read as YAML or JSON: a ConfigMap or Secret holds at most 1 MiB, a List of them more.
 pub const TEXT_LIMIT: usize = 32 * 1024 * 1024;
@@ -15,6 +17,12 @@ const SMALLEST_DOCUMENT: usize = 8;
 
 /// Plain lists of Namespaces have a node for each ten bytes. Aliases cannot make more of less.
 const BYTES_PER_NODE: usize = 8;
+
+/// Levels of a YAML document. A profile has about a dozen.
+const YAML_DEPTH: usize = 100;
+
+/// Anchors of a file, and references to them.
+const YAML_ANCHORS: usize = 1_000;
 
 /// How the text of a file is written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -75,20 +83,41 @@ fn parse_yaml(text: &str) -> Result<Vec<Value>, String> {
         // `defaultMode: 0400` is 256 to kubectl and to Spark, who read YAML 1.1; without it, it would be 400.0.
         legacy_octal_numbers: true,
         budget: serde_saphyr::budget! {
-            max_depth: 100,
+            max_depth: YAML_DEPTH,
             max_documents: text.len() / SMALLEST_DOCUMENT + 1,
             max_nodes: nodes,
             // The ends of mappings and lists are events too.
             max_events: 2 * nodes,
-            max_aliases: 1_000,
-            max_anchors: 1_000,
+            max_aliases: YAML_ANCHORS,
+            max_anchors: YAML_ANCHORS,
             max_recorded_anchor_bytes: TEXT_LIMIT,
             max_total_scalar_bytes: 2 * TEXT_LIMIT,
         },
     };
-    // The library's other words are for those who call it: they name its options.
-    let words = |error: serde_saphyr::Error| error.render_with_formatter(&UserMessageFormatter);
+    let words = |error: Error| error.render_with_formatter(&Words);
     serde_saphyr::from_multiple_with_options::<Value>(text, options).map_err(words)
+}
+
+/// The library's words for users, but where they quote a value or speak of its own types.
+struct Words;
+
+impl MessageFormatter for Words {
+    fn format_message<'e>(&self, error: &'e Error) -> Cow<'e, str> {
+        match error {
+            // `12345e678` may be a password.
+            Error::NonFiniteFloat { .. } => "a number out of range; write it in quotes if it is none".into(),
+            Error::DuplicateMappingKey { key: Some(key), .. } => format!("duplicate key `{key}`").into(),
+            Error::DuplicateMappingKey { key: None, .. } => "duplicate key".into(),
+            Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
+                format!("more than {YAML_DEPTH} levels deep").into()
+            }
+            Error::Budget { breach: BudgetBreach::Anchors { .. } | BudgetBreach::Aliases { .. }, .. } => {
+                format!("more than {YAML_ANCHORS} anchors, or references to them").into()
+            }
+            Error::Budget { .. } => "more than configuration needs; split the file".into(),
+            other => UserMessageFormatter.format_message(other),
+        }
+    }
 }
 
 /// A JSON value in which no object holds a key twice: `serde_json` alone keeps the last one without a word.
@@ -214,9 +243,13 @@ mod tests {
         assert!(broken.contains("line"), "{broken}");
         assert!(!broken.contains("s3cr3t"), "{broken}");
         let twice = parse(b"a: 1\nb: 2\na: 3\n", Format::Yaml).unwrap_err();
-        assert!(twice.contains("duplicate") && twice.contains("line 3"), "{twice}");
+        assert!(twice.contains("duplicate key `a`") && twice.contains("line 3"), "{twice}");
         let twice = parse(b"{\"a\": 1,\n \"a\": 2}", Format::Json).unwrap_err();
         assert!(twice.contains("duplicate key `a`") && twice.contains("line 2"), "{twice}");
+        for number in ["73069142855e618", ".nan", "-.inf"] {
+            let range = parse(format!("a: {number}").as_bytes(), Format::Yaml).unwrap_err();
+            assert!(range.contains("out of range") && !range.contains(number), "{range}");
+        }
         let truncated = parse(b"{\"a\": 1", Format::Json).unwrap_err();
         assert!(truncated.contains("line 1"), "{truncated}");
         let binary = parse(b"a: \xff\xfe", Format::Yaml).unwrap_err();
@@ -232,6 +265,8 @@ mod tests {
         }
         parse(laughs.as_bytes(), Format::Yaml).unwrap_err();
         parse("[".repeat(10_000).as_bytes(), Format::Yaml).unwrap_err();
+        let deep = parse(["[".repeat(101), "]".repeat(101)].concat().as_bytes(), Format::Yaml).unwrap_err();
+        assert!(deep.starts_with("more than 100 levels deep at line 1"), "{deep}");
         parse("[".repeat(10_000).as_bytes(), Format::Json).unwrap_err();
         parse(&vec![b' '; TEXT_LIMIT + 1], Format::Yaml).unwrap_err();
     }

@@ -59,7 +59,7 @@ fn files_of_other_editors_are_read() {
 fn a_mistake_in_yaml_is_told_to_its_author() {
     let twice = format!("{}kind: Secret\n", NAMESPACE.trim_start());
     let said = Folder::empty().invalid("p/a.yaml", &twice);
-    assert!(said.contains("p/a.yaml: duplicate mapping key: kind") && said.contains("line 4"), "{said}");
+    assert!(said.contains("p/a.yaml: duplicate key `kind`") && said.contains("line 4"), "{said}");
     assert!(!said.contains("Options"), "{said}");
 }
 
