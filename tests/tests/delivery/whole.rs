@@ -74,7 +74,7 @@ impl Whole {
         let api = installed.api.clone();
         let mut pod = installed.pod();
         let env = pod["spec"]["containers"][0]["env"].as_array_mut().expect("variables");
-        env.push(json!({"name": "SPARK_INJECTOR_LOG", "value": "trace"}));
+        env.push(json!({"name": "SPARK_INJECTOR_LOG", "value": "trace,kube_client::client=trace,kube_runtime=trace"}));
         let replicas: Vec<Webhook> = (0..2).map(|_| installed.run(&pod, &[])).collect();
         for replica in &replicas {
             replica.join(&installed.balancer);

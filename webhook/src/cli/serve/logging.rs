@@ -2,8 +2,11 @@
 
 use std::io;
 
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::args::{LogArgs, LogLevel, LogLook};
 use crate::server::metrics::Metrics;
@@ -34,11 +37,11 @@ pub(super) fn start(args: &LogArgs, metrics: &Metrics) -> io::Result<Logging> {
         LogLook::Json => {
             let subscriber =
                 subscriber.json().flatten_event(true).with_current_span(true).with_span_list(false);
-            drop(tracing::subscriber::set_global_default(subscriber.finish()));
+            drop(tracing::subscriber::set_global_default(subscriber.finish().with(filter_fn(is_tellable))));
             LogFormat::Json
         }
         LogLook::Text => {
-            drop(tracing::subscriber::set_global_default(subscriber.finish()));
+            drop(tracing::subscriber::set_global_default(subscriber.finish().with(filter_fn(is_tellable))));
             LogFormat::Text
         }
     };
@@ -51,17 +54,20 @@ pub(super) fn start(args: &LogArgs, metrics: &Metrics) -> io::Result<Logging> {
 
 fn filter(level: LogLevel) -> EnvFilter {
     let level = match level {
-        LogLevel::Error => tracing::Level::ERROR,
-        LogLevel::Warn => tracing::Level::WARN,
-        LogLevel::Info => tracing::Level::INFO,
-        LogLevel::Debug => tracing::Level::DEBUG,
+        LogLevel::Error => Level::ERROR,
+        LogLevel::Warn => Level::WARN,
+        LogLevel::Info => Level::INFO,
+        LogLevel::Debug => Level::DEBUG,
     };
     let filter = EnvFilter::builder().with_env_var("SPARK_INJECTOR_LOG").with_default_directive(level.into());
-    // At other levels they write answers of the API server, Secrets among them; and every failure once more.
-    let quiet = ["kube_client=error", "kube_runtime=error"].iter().filter_map(|rule| rule.parse().ok());
     // Below us nothing is worth a line of its own at debug.
     let others = ["hyper=info", "hyper_util=info", "rustls=info", "tower=info"];
-    let others =
-        others.iter().filter(|_| level == tracing::Level::DEBUG).filter_map(|rule| rule.parse().ok());
-    quiet.chain(others).fold(filter.from_env_lossy(), EnvFilter::add_directive)
+    let others = others.iter().filter(|_| level == Level::DEBUG).filter_map(|rule| rule.parse().ok());
+    others.fold(filter.from_env_lossy(), EnvFilter::add_directive)
+}
+
+/// Below errors the client of the API server writes its answers, Secrets among them; and every failure once more. Nobody can
+/// ask for that: this is beside the filter that is configured, not a rule in it, of which a closer one would win.
+fn is_tellable(metadata: &Metadata<'_>) -> bool {
+    !metadata.target().starts_with("kube_") || *metadata.level() == Level::ERROR
 }
