@@ -20,4 +20,5 @@ pub mod deliver;
 pub mod server;
 pub mod sources;
 pub mod status;
+mod text;
 pub mod tls;

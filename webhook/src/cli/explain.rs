@@ -12,6 +12,7 @@ use super::{objects, running};
 use crate::admit::{Action, Note};
 use crate::args::{ExplainArgs, ExplainOutput, Inputs};
 use crate::cluster::ask::Unread;
+use crate::text::one_line;
 
 /// The order and the headings in which a person reads what happened.
 const SECTIONS: [(Action, &str); 5] = [
@@ -247,7 +248,7 @@ fn word(action: Action) -> &'static str {
 }
 
 fn line(text: &mut String, line: &str) {
-    text.push_str(line);
+    text.push_str(&one_line(line));
     text.push('\n');
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use serde_json::Value;
 
 use super::exit::Failure;
+use crate::text::one_line;
 
 /// A complete result.
 #[derive(Debug)]
@@ -56,9 +57,9 @@ pub(super) fn yaml(object: &Value) -> Result<String, Failure> {
     serde_saphyr::to_string_with_options(object, options).map_err(internal)
 }
 
-/// One line on the standard error. Nothing is left to do if that is closed.
-pub(super) fn note(line: &str) {
-    drop(writeln!(io::stderr().lock(), "{line}"));
+/// One line on the standard error, whatever the input wrote into it. Nothing is left to do if that is closed.
+pub(super) fn note(text: &str) {
+    drop(writeln!(io::stderr().lock(), "{}", one_line(text)));
 }
 
 pub(super) fn internal(error: impl std::error::Error + Send + Sync + 'static) -> Failure {

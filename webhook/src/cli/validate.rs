@@ -5,6 +5,7 @@ use super::exit::Failure;
 use super::output::{self, Printed};
 use crate::api::names::{INJECT_DISABLED, INJECT_ENABLED, INJECT_LABEL, ISOLATE_ENABLED, ISOLATE_LABEL};
 use crate::args::{Inputs, ValidateArgs};
+use crate::text::one_line;
 
 pub(super) fn run(args: ValidateArgs) -> Result<(), Failure> {
     let ValidateArgs { inputs } = args;
@@ -69,7 +70,7 @@ fn summary(compiled: &Compiled) -> String {
     );
     for namespace in compiled.catalog.namespaces() {
         let profile = compiled.catalog.profile_of(namespace).unwrap_or("no profile");
-        lines.extend(["  ", namespace, ": ", profile, "\n"]);
+        lines.extend(["  ", &one_line(namespace), ": ", profile, "\n"]);
     }
     lines
 }

@@ -10,6 +10,7 @@ use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use super::log::Log;
 use super::metrics::Metrics;
 use crate::admit::{Outcome, Record, cut};
+use crate::text::one_line;
 
 /// Where the lines of admissions go, and what they look like. They do not take the way through `tracing`: formatting
 /// one there costs as much as judging a pod.
@@ -105,13 +106,7 @@ impl<'r> Line<'r> {
     fn text(&self) -> Vec<u8> {
         let Self { timestamp, level, message, dry_run, role, duration_us, target, .. } = self;
         let mut line = format!("{timestamp}  {level} {target}: ");
-        // As `Debug` of text does it, but for quotes, of which sentences are full.
-        for character in message.chars() {
-            match character {
-                '"' | '\'' | '\\' => line.push(character),
-                other => line.extend(other.escape_debug()),
-            }
-        }
+        line.push_str(&one_line(message));
         let texts = [
             ("uid", self.uid),
             ("namespace", self.namespace),
