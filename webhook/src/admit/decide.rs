@@ -56,7 +56,7 @@ fn decided<'c>(
     role: Option<Role>,
 ) -> Decision<'c> {
     let audit = entry.mode == Mode::Audit;
-    let stranger = Stranger::of(&entry, pod);
+    let stranger = Stranger::of(&entry, question, pod);
     match judges {
         Ok((profile, revisions)) => Decision {
             profile: Some(profile),

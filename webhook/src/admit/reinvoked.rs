@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::OPTED_OUT;
+use super::decision::Question;
 use super::merge::LazyObject;
 use super::pod::Pod;
 use crate::api::names::{
@@ -63,7 +64,9 @@ pub(super) fn isolators<'c>(
         profile.isolation.as_ref().is_some_and(|isolation| isolation.status.text() == status)
     };
     let gave = |profile: &&CompiledProfile| {
-        signed(profile) || role.is_some_and(|role| may_have_given(profile, status, pod, role))
+        // Opting out names no revision: those that isolate nothing have not let it anywhere.
+        let counts = status != OPTED_OUT || profile.isolation.is_some();
+        signed(profile) || counts && role.is_some_and(|role| may_have_given(profile, status, pod, role))
     };
     entry.other_revisions().filter(gave).collect()
 }
@@ -91,14 +94,18 @@ impl Stranger {
     /// What a pod says of itself where that is not known here: a plan of the profile that serves its namespace; or, if it
     /// has an init container of our name, of any profile, since the namespace may have another one by now. In mode Audit
     /// there is none: nobody is asked to wait.
-    pub(super) fn of(entry: &NamespaceEntry<'_>, pod: &Pod<'_>) -> Option<Self> {
+    pub(super) fn of(entry: &NamespaceEntry<'_>, question: Question, pod: &Pod<'_>) -> Option<Self> {
         if entry.mode == Mode::Audit {
             return None;
         }
         let text = pod.annotation(STATUS_ANNOTATION)?;
         if text == OPTED_OUT && pod.label(INJECT_LABEL) == Some(INJECT_DISABLED) {
-            // Some replica allowed it.
-            return Some(Self { profile: String::new(), revision: String::new(), init_container: None });
+            // Some replica allowed it. Where the pod may run is another question.
+            return matches!(question, Question::Injection(_)).then(|| Self {
+                profile: String::new(),
+                revision: String::new(),
+                init_container: None,
+            });
         }
         let Status { profile, revision, plan } = serde_json::from_str(text).ok()?;
         let init_container = init_container(pod);

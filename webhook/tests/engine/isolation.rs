@@ -385,6 +385,22 @@ fn a_spark_pod_is_signed_by_the_entry_that_serves_it() {
     assert_eq!(held(&catalog, &forged).pod.pointer(STATUS).unwrap(), SIGNATURE);
 }
 
+#[test]
+fn a_spark_pod_that_opted_out_is_held_as_any_other() {
+    let with_policy = format!("{{allowOptOut: true, nodeSelector: {POOL}}}");
+    let world = |spec: &str| World::default().namespace(TEAM, &[INJECT, ISOLATE], &[]).spec(spec);
+    let fresh = world(&with_policy).catalog();
+    // Also where a moment ago the profile isolated nothing.
+    let switched = world(&with_policy).compile(Some(&world("allowOptOut: true").catalog()));
+    let out = with(driver(), "/metadata/labels/spark-injector.io~1inject", "disabled");
+    for catalog in [fresh, switched] {
+        assert_eq!(held(&catalog, &admit(&catalog, TEAM, &out).pod).pod["spec"]["nodeSelector"]["pool"], "a");
+        let elsewhere = admit(&catalog, TEAM, &with(out.clone(), "/spec/nodeSelector", json!({"pool": "b"})));
+        assert!(elsewhere.allowed && elsewhere.pod.pointer(STATUS).is_some(), "{}", elsewhere.message);
+        refused(&catalog, &elsewhere.pod, "node_selector_conflict", &["pool=b", "remove pool"]);
+    }
+}
+
 /// Replicas one step apart: what one of them let in is not refused by the other one, and a fresh pod is judged by what
 /// serves now.
 #[test]
