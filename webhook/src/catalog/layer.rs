@@ -11,7 +11,7 @@ use super::template::{self, check_mount_path, quantities};
 use super::{isolation, syntax};
 use crate::admit::clean_path;
 use crate::admit::plan::{Enforced, Item, Keyed, LocalDirPlan, Origin, Overlay};
-use crate::api::names::OBJECT_PREFIX;
+use crate::api::names::{LOCAL_DIRS_VARIABLE, OBJECT_PREFIX};
 use crate::api::template::Template;
 use crate::api::{LocalDir, NodeSelectorPolicy, Overlay as Written, Role, Variant};
 
@@ -88,6 +88,9 @@ impl Layer<'_> {
                 "spec.executorRole.name",
                 format!("{name:?} is not the name of a variable: letters, digits, '-', '_' and '.', no digit first"),
             );
+        }
+        if name == LOCAL_DIRS_VARIABLE {
+            self.report.at("spec.executorRole.name", format!("{name} belongs to Spark; use another name"));
         }
         // The kubelet expands $(NAME); a doubled $ stands for itself.
         let value = json!({ "name": name, "value": value.replace('$', "$$") });
@@ -178,6 +181,10 @@ impl Layer<'_> {
             let mount_path =
                 dir.mount_path.clone().unwrap_or_else(|| format!("/var/data/spark-injector-{index}"));
             if let Err(message) = check_mount_path(&mount_path) {
+                self.report.at(format!("{path}.mountPath"), message);
+            } else if mount_path.contains(',') {
+                let message =
+                    format!("{mount_path:?} has a comma, at which Spark divides {LOCAL_DIRS_VARIABLE}");
                 self.report.at(format!("{path}.mountPath"), message);
             }
             dirs.push(local_dir(index, dir, &clean_path(&mount_path), &self.origin(&path)));

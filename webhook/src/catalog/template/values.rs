@@ -34,13 +34,9 @@ pub(super) fn check(spec: &Value, path: &str, report: &mut Report) {
             }
             ("dnsConfig", _) => nameservers(value, &at, report),
             ("topologySpreadConstraints", _) => spread(value, &at, report),
-            ("volumes", _) => {
-                for (at, volume) in elements(value, &at) {
-                    if fields(volume).filter(|(key, _)| *key != "name").count() > 1 {
-                        report.at(at, "has two sources; write one: configMap, secret, hostPath, emptyDir, …");
-                    }
-                }
-            }
+            ("securityContext", _) => security(value, &at, report),
+            ("terminationGracePeriodSeconds", _) => not_negative(value, &at, report),
+            ("volumes", _) => elements(value, &at).for_each(|(at, found)| volume(found, &at, report)),
             ("dnsPolicy", _) => one_of(Some(value), &DNS_POLICIES, &at, report),
             (field, Some(name)) if REFERENCES.contains(&field) && !syntax::is_subdomain(name) => {
                 report.at(at, format!("{name:?} cannot be a name: {}", syntax::SUBDOMAIN));
@@ -90,11 +86,66 @@ fn one_of(value: Option<&Value>, words: &[&str], at: &str, report: &mut Report) 
     }
 }
 
+fn not_negative(value: &Value, at: &str, report: &mut Report) {
+    if value.as_i64().is_some_and(|number| number < 0) {
+        report.at(at, "cannot be below 0");
+    }
+}
+
+fn volume(volume: &Value, at: &str, report: &mut Report) {
+    if fields(volume).filter(|(key, _)| *key != "name").count() > 1 {
+        report.at(at, "has two sources; write one: configMap, secret, hostPath, emptyDir, …");
+    }
+    one_of(volume.pointer("/hostPath/type"), &HOST_PATHS, &join(at, "hostPath.type"), report);
+}
+
+/// The security context of a pod or of a container.
+fn security(context: &Value, at: &str, report: &mut Report) {
+    for id in ["fsGroup", "runAsGroup", "runAsUser"] {
+        not_negative(context.get(id).unwrap_or(&Value::Null), &join(at, id), report);
+    }
+    for profile in ["appArmorProfile", "seccompProfile"] {
+        let kind = context.get(profile).and_then(|profile| profile.get("type"));
+        one_of(kind, &CONFINEMENTS, &join(at, &format!("{profile}.type")), report);
+    }
+    one_of(context.get("fsGroupChangePolicy"), &GROUP_CHANGES, &join(at, "fsGroupChangePolicy"), report);
+}
+
+/// What a probe or a hook does: exactly one thing.
+fn handler(value: &Value, handlers: &[&str], at: &str, report: &mut Report) {
+    if fields(value).filter(|(field, _)| handlers.contains(&field.as_str())).count() != 1 {
+        report.at(at, format!("write exactly one of {}", handlers.join(", ")));
+    }
+}
+
 const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
 const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
+const CONFINEMENTS: [&str; 3] = ["Localhost", "RuntimeDefault", "Unconfined"];
+const GROUP_CHANGES: [&str; 2] = ["Always", "OnRootMismatch"];
+const HOST_PATHS: [&str; 7] =
+    ["BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
+const PROPAGATIONS: [&str; 3] = ["Bidirectional", "HostToContainer", "None"];
+const MESSAGE_POLICIES: [&str; 2] = ["FallbackToLogsOnError", "File"];
+const PROBES: [&str; 3] = ["livenessProbe", "readinessProbe", "startupProbe"];
+const PROBE_HANDLERS: [&str; 4] = ["exec", "grpc", "httpGet", "tcpSocket"];
+const HOOK_HANDLERS: [&str; 4] = ["exec", "httpGet", "sleep", "tcpSocket"];
 
 fn container(container: &Value, path: &str, report: &mut Report) {
-    one_of(container.get("imagePullPolicy"), &PULL_POLICIES, &join(path, "imagePullPolicy"), report);
+    for (field, value) in fields(container) {
+        let at = join(path, field);
+        match field.as_str() {
+            "imagePullPolicy" => one_of(Some(value), &PULL_POLICIES, &at, report),
+            "terminationMessagePolicy" => one_of(Some(value), &MESSAGE_POLICIES, &at, report),
+            "securityContext" => security(value, &at, report),
+            "lifecycle" => {
+                for (hook, value) in fields(value).filter(|(hook, _)| *hook != "stopSignal") {
+                    handler(value, &HOOK_HANDLERS, &join(&at, hook), report);
+                }
+            }
+            probe if PROBES.contains(&probe) => handler(value, &PROBE_HANDLERS, &at, report),
+            _ => {}
+        }
+    }
     let list = |field: &str| elements(container.get(field).unwrap_or(&Value::Null), &join(path, field));
     for (at, port) in list("ports") {
         one_of(port.get("protocol"), &PROTOCOLS, &join(&at, "protocol"), report);
@@ -111,6 +162,9 @@ fn container(container: &Value, path: &str, report: &mut Report) {
             let allowed = "at most 15 lower-case letters, digits or single '-' between them, with a letter";
             report.at(join(&at, "name"), format!("{name:?} is not the name of a port: {allowed}"));
         }
+    }
+    for (at, mount) in list("volumeMounts") {
+        one_of(mount.get("mountPropagation"), &PROPAGATIONS, &join(&at, "mountPropagation"), report);
     }
     for (at, variable) in list("env") {
         let name = variable.get("name").and_then(Value::as_str).unwrap_or_default();
@@ -147,6 +201,11 @@ fn spread(value: &Value, path: &str, report: &mut Report) {
     for (at, constraint) in elements(value, path) {
         let actions = ["DoNotSchedule", "ScheduleAnyway"];
         one_of(constraint.get("whenUnsatisfiable"), &actions, &join(&at, "whenUnsatisfiable"), report);
+        for field in ["maxSkew", "topologyKey", "whenUnsatisfiable"] {
+            if constraint.get(field).is_none_or(Value::is_null) {
+                report.at(join(&at, field), "missing; every constraint has one");
+            }
+        }
         if constraint.get("maxSkew").and_then(Value::as_i64).is_some_and(|skew| skew < 1) {
             report.at(join(&at, "maxSkew"), "has to be 1 or more");
         }
@@ -173,6 +232,11 @@ fn tolerations(value: &Value, path: &str, report: &mut Report) {
     if let Ok(tolerations) = Vec::<Toleration>::deserialize(value) {
         isolation::check_tolerations(&tolerations, &OPERATORS, path, report);
         for (index, toleration) in tolerations.iter().enumerate() {
+            let value = toleration.value.as_deref().unwrap_or_default();
+            if !syntax::is_label_value(value) {
+                let message = format!("{value:?} is not a label value: {}", syntax::LABEL_VALUE);
+                report.at(format!("{path}[{index}].value"), message);
+            }
             let ends = toleration.effect.as_deref() == Some("NoExecute");
             if toleration.toleration_seconds.is_some() && !ends {
                 let message = "only with effect NoExecute, the only one that ends anything";

@@ -215,8 +215,56 @@ fn what_the_api_server_would_refuse_in_every_pod_is_refused_in_the_template() {
         says(&problem, &[&format!("{AT}{at}: ")]);
         says(&problem, parts);
     }
+    let problem = world().spec("localDirs: [{emptyDir: {}, mountPath: '/data,1'}]").problem();
+    says(&problem, &["spec.localDirs[0].mountPath", "comma"]);
+    let problem = world().spec("executorRole: {name: SPARK_LOCAL_DIRS, value: a}").problem();
+    says(&problem, &["spec.executorRole.name", "belongs to Spark"]);
     let problem = world().spec("localDirs: [{emptyDir: {sizeLimit: 5q}}]").problem();
     says(&problem, &["spec.localDirs[0].emptyDir.sizeLimit", "\"5q\""]);
+}
+
+#[test]
+fn words_numbers_and_handlers_that_are_none_are_refused_in_the_template() {
+    for (fields, at, parts) in [
+        ("terminationGracePeriodSeconds: -5", ".terminationGracePeriodSeconds", ["below 0"]),
+        ("securityContext: {runAsUser: -1}", ".securityContext.runAsUser", ["below 0"]),
+        (
+            "securityContext: {seccompProfile: {type: runtime/default}}",
+            ".securityContext.seccompProfile.type",
+            ["Localhost, RuntimeDefault, Unconfined"],
+        ),
+        (
+            "containers: [{name: spark, securityContext: {appArmorProfile: {type: x}}}]",
+            ".containers[0].securityContext.appArmorProfile.type",
+            ["RuntimeDefault"],
+        ),
+        ("volumes: [{name: v, hostPath: {path: /a, type: dir}}]", ".volumes[0].hostPath.type", ["Directory"]),
+        (
+            "containers: [{name: log, image: l, livenessProbe: {periodSeconds: 1}}]",
+            ".containers[0].livenessProbe",
+            ["exactly one of exec, grpc, httpGet, tcpSocket"],
+        ),
+        (
+            "containers: [{name: spark, lifecycle: {preStop: {exec: {command: [a]}, sleep: {seconds: 1}}}}]",
+            ".containers[0].lifecycle.preStop",
+            ["exactly one of exec, httpGet, sleep, tcpSocket"],
+        ),
+        (
+            "containers: [{name: log, image: l, volumeMounts: [{name: v, mountPath: /a, mountPropagation: Both}]}]",
+            ".containers[0].volumeMounts[0].mountPropagation",
+            ["HostToContainer"],
+        ),
+        (
+            "topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone}]",
+            ".topologySpreadConstraints[0].whenUnsatisfiable",
+            ["missing"],
+        ),
+        ("tolerations: [{key: a, value: b c}]", ".tolerations[0].value", ["not a label value"]),
+    ] {
+        let problem = spec(fields).problem();
+        says(&problem, &[&format!("{AT}{at}: ")]);
+        says(&problem, &parts);
+    }
 }
 
 #[test]
@@ -231,6 +279,9 @@ fn what_the_api_server_takes_is_taken() {
         "volumes: [{name: v, csi: {driver: d, volumeAttributes: {protocol: nfs, imagePullPolicy: x}}}]",
         "containers: [{name: spark, resources: {limits: {ephemeral-storage: 0.5Gi, example.com/gpu: 0}}}]",
         "hostAliases: [{ip: '::ffff:10.0.0.1', hostnames: [a.b-c]}]",
+        "terminationGracePeriodSeconds: 0, volumes: [{name: v, hostPath: {path: /a, type: ''}}]",
+        "containers: [{name: spark, lifecycle: {stopSignal: SIGTERM, preStop: {sleep: {seconds: 1}}}}]",
+        "containers: [{name: log, image: l, terminationMessagePolicy: '', volumeMounts: [{name: v, mountPath: /a, mountPropagation: None}]}], volumes: [{name: v}]",
     ] {
         inject(&spec(fields).catalog(), &driver());
     }
