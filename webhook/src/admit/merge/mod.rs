@@ -17,6 +17,7 @@ mod network;
 mod resources;
 mod scalars;
 mod scheduling;
+mod security;
 mod selector;
 mod volumes;
 
@@ -178,7 +179,7 @@ struct Merge<'a> {
 type Rule = for<'a> fn(&mut Merge<'a>) -> Result<(), Denial>;
 
 /// Every rule, in the order in which their operations stand in the patch.
-const RULES: [Rule; 16] = [
+const RULES: [Rule; 17] = [
     metadata::labels,
     metadata::annotations,
     scheduling::node_selector,
@@ -187,7 +188,8 @@ const RULES: [Rule; 16] = [
     scheduling::affinity,
     scheduling::priority_class,
     scalars::pod_fields,
-    scalars::security_and_resources,
+    security::security,
+    scalars::spark_container,
     network::host_aliases,
     network::dns_config,
     volumes::volumes,

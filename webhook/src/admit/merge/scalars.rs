@@ -94,90 +94,15 @@ fn set_pod_field<'a>(merge: &mut Merge<'a>, item: &'a Item) {
     }
 }
 
-pub(super) fn security_and_resources(merge: &mut Merge<'_>) -> Result<(), Denial> {
+pub(super) fn spark_container(merge: &mut Merge<'_>) -> Result<(), Denial> {
     let overlay = &merge.plan.overlay;
     let target = merge.target;
     let spark = &target.spark_path;
-    let pod_security =
-        Fields { kind: Kind::Plain, enforced_as: "securityContext", field: "pod securityContext" };
-    pod_security.set(
-        merge,
-        Pointer::new("/spec/securityContext"),
-        &overlay.pod_security,
-        target.spec.security_context,
-    )?;
-    overridden(merge)?;
-    spark_security(merge)?;
     let lifecycle = Fields { kind: Kind::Plain, enforced_as: "lifecycle", field: "lifecycle" };
     lifecycle.set(merge, spark.key("lifecycle"), &overlay.spark.lifecycle, target.spark.lifecycle)?;
     let ports = merge.target.spark.ports;
     append_unequal(merge, spark.key("ports"), &overlay.spark.ports, ports, List("port", PORT_KEY));
     resources::resources(merge)
-}
-
-/// Fields of a pod's security context that a container may say for itself.
-const IN_CONTAINER: [&str; 7] = [
-    "appArmorProfile",
-    "runAsGroup",
-    "runAsNonRoot",
-    "runAsUser",
-    "seLinuxOptions",
-    "seccompProfile",
-    "windowsOptions",
-];
-
-/// What the profile says of the pod, and the Spark container says otherwise: there the container's counts.
-fn overridden(merge: &mut Merge<'_>) -> Result<(), Denial> {
-    let overlay = &merge.plan.overlay;
-    let is_overridable = |item: &&Item| {
-        IN_CONTAINER.contains(&item.key.as_str()) && overlay.spark.security.get(&item.key).is_none()
-    };
-    let mut wanted = overlay.pod_security.iter().filter(is_overridable).peekable();
-    if wanted.peek().is_none() {
-        return Ok(());
-    }
-    let own = value_of(merge.target.spark.security_context);
-    for item in wanted {
-        let differs = |own: &Value| !own.is_null() && !same(Kind::Plain, &item.value, own);
-        if own.get(&item.key).is_some_and(differs) {
-            merge.differs("securityContext", "securityContext", item)?;
-        }
-    }
-    Ok(())
-}
-
-/// The security context of the Spark container.
-fn spark_security(merge: &mut Merge<'_>) -> Result<(), Denial> {
-    let wanted = &merge.plan.overlay.spark.security;
-    if wanted.is_empty() {
-        return Ok(());
-    }
-    let known = value_of(merge.target.spark.security_context);
-    let security = Fields { kind: Kind::Plain, enforced_as: "securityContext", field: "securityContext" };
-    let edit = MapEdit::new(merge.target.spark_path.key("securityContext"), known.is_object());
-    let possible = wanted.iter().filter(|item| contradiction(item, &known).is_none());
-    security.set_in(merge, edit, possible, &known)?;
-    for (item, own) in wanted.iter().filter_map(|item| Some((item, contradiction(item, &known)?))) {
-        merge.give_way("securityContext", || {
-            format!(
-                "the pod sets its own securityContext {own}, which cannot stand beside the {} that profile {} enforces ({}); leave it out of the pod",
-                item.key, merge.plan.profile, item.origin
-            )
-        })?;
-        merge.note_value(Action::Kept, "securityContext", own, &item.json, &item.origin);
-    }
-    Ok(())
-}
-
-/// What the pod says that the API server takes no such field beside: who is privileged may escalate.
-fn contradiction(item: &Item, known: &Value) -> Option<&'static str> {
-    let (own, refused) = match (item.key.as_str(), item.value.as_bool()?) {
-        ("allowPrivilegeEscalation", false) => ("privileged", true),
-        ("privileged", true) => ("allowPrivilegeEscalation", false),
-        _ => return None,
-    };
-    let is_unset = known.get(&item.key).is_none_or(Value::is_null);
-    (is_unset && known.get(own).is_some_and(|own| *own == refused)).then_some(own)
 }
 
 /// A map of which each field is set where unset.

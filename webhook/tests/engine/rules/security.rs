@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{common, enforced, kept, spark_field};
-use crate::support::{catalog, denied, driver, inject, named, with};
+use spark_injector::catalog::Catalog;
+
+use crate::support::{TEAM, admit, catalog, denied, driver, inject, named, with};
 
 const POD: &str = "/spec/securityContext";
 const SPARK: &str = "/spec/containers/0/securityContext";
@@ -80,6 +82,33 @@ fn a_container_is_no_way_around_what_is_enforced_for_the_pod() {
     // What the profile says of the container itself is compared with the container's alone.
     let both = format!("{field}, containers: [{{name: spark, securityContext: {{runAsUser: 0}}}}]");
     inject(&catalog(&common(&both, "securityContext")), &root);
+}
+
+/// Once all webhooks are done, the API server makes the field of the container from it.
+#[test]
+fn an_annotation_is_no_way_around_what_is_enforced_either() {
+    let app_armor = "container.apparmor.security.beta.kubernetes.io/spark-kubernetes-driver";
+    let seccomp = "seccomp.security.alpha.kubernetes.io/pod";
+    let profile = |field: &str| format!("securityContext: {{{field}: {{type: RuntimeDefault}}}}");
+    let of_pod = |field: &str, enforce: &str| catalog(&common(&profile(field), enforce));
+    let of_spark = |field: &str, enforce: &str| catalog(&spark_field(&profile(field), enforce));
+    let pod = |annotation: &str, text: &str| {
+        let key = annotation.replace('/', "~1");
+        with(driver(), &format!("/metadata/annotations/{key}"), text)
+    };
+    for (field, annotation, catalog) in [
+        ("appArmorProfile", app_armor, &of_pod as &dyn Fn(&str, &str) -> Catalog),
+        ("appArmorProfile", app_armor, &of_spark),
+        ("seccompProfile", seccomp, &of_pod),
+    ] {
+        for own in ["unconfined", "localhost/x"] {
+            enforced(&catalog(field, "securityContext"), &pod(annotation, own), field);
+            assert!(
+                admit(&catalog(field, ""), TEAM, &pod(annotation, own)).warnings.concat().contains(field)
+            );
+        }
+        inject(&catalog(field, "securityContext"), &pod(annotation, "runtime/default"));
+    }
 }
 
 /// Who the init container runs as, with this template and these two contexts in the pod.
