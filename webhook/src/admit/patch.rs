@@ -131,6 +131,11 @@ impl<'p> Patch<'p> {
         self.text.is_empty()
     }
 
+    /// Bytes of what is to be done so far, without the constants: more after every operation.
+    pub fn len(&self) -> usize {
+        self.text.len()
+    }
+
     fn begin(&mut self, head: &str, path: Pointer<'_>) {
         if self.text.is_empty() {
             self.text.push('[');

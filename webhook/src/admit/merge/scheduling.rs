@@ -1,10 +1,11 @@
 //! Where a pod may run: node selector, tolerations, spread, affinity, priority.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::lists::{List, append_unequal};
 use super::{Action, Denial, Merge, selector};
 use crate::admit::equal::{Kind, same};
+use crate::admit::patch::ListEdit;
 use crate::admit::plan::{Item, SPREAD_KEY};
 use crate::admit::pod::value_of;
 use crate::admit::pointer::Pointer;
@@ -30,14 +31,16 @@ pub(super) fn topology_spread(merge: &mut Merge<'_>) -> Result<(), Denial> {
     Ok(())
 }
 
-/// Set where absent. Under `enforce` the required node terms are ANDed to the pod's own.
+/// Set where absent. Under `enforce` the pod's own is kept to ours as well.
 pub(super) fn affinity(merge: &mut Merge<'_>) -> Result<(), Denial> {
     let plan = merge.plan;
     let Some(item) = plan.overlay.scalars.get("affinity") else {
         return Ok(());
     };
     let theirs = value_of(merge.target.spec.affinity);
-    if theirs.as_object().is_none_or(serde_json::Map::is_empty) {
+    if item.value.as_object().is_none_or(Map::is_empty) {
+        merge.note(Action::Unchanged, "", item);
+    } else if theirs.as_object().is_none_or(Map::is_empty) {
         merge.patch.add("/spec/affinity", &item.json);
         merge.note(Action::Added, "", item);
     } else if same(Kind::Plain, &item.value, &theirs) {
@@ -56,13 +59,46 @@ const REQUIRED: &str = "/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecu
 /// round.
 const MAX_CONJUNCTION_BYTES: usize = 256 * 1024;
 
-/// Terms are ORed and the expressions of one term ANDed, so the conjunction is every pair of a term of ours and theirs.
+/// Both together: what the pod lacks of ours is added to it, so that everything required of either is required.
 fn enforce_affinity<'a>(merge: &mut Merge<'a>, item: &'a Item, theirs: &Value) -> Result<(), Denial> {
+    let affinity = Pointer::new("/spec/affinity");
+    let before = merge.patch.len();
+    for (part, ours) in item.value.as_object().into_iter().flatten() {
+        match theirs.get(part).filter(|theirs| theirs.is_object()) {
+            None if ours.is_null() => {}
+            None => merge.patch.add(affinity.key(part), &ours.to_string()),
+            Some(theirs) => add_missing(merge, affinity.key(part), ours, theirs),
+        }
+    }
+    if theirs.get("nodeAffinity").is_some_and(Value::is_object) {
+        require_nodes(merge, item, theirs)?;
+    }
+    let action = if merge.patch.len() > before { Action::Replaced } else { Action::Unchanged };
+    merge.note(action, "", item);
+    Ok(())
+}
+
+/// Adds the entries of lists that hold together: all but the required terms of nodes.
+fn add_missing(merge: &mut Merge<'_>, part: Pointer<'_>, ours: &Value, theirs: &Value) {
+    for (list, ours) in ours.as_object().into_iter().flatten() {
+        let Some(ours) = ours.as_array() else { continue };
+        let known = theirs.get(list).and_then(Value::as_array);
+        let mut edit = ListEdit::new(part.key(list), known.is_some());
+        let is_missing =
+            |ours: &&Value| !known.into_iter().flatten().any(|known| same(Kind::Plain, ours, known));
+        for entry in ours.iter().filter(is_missing) {
+            edit.push(&mut merge.patch, &entry.to_string());
+        }
+        edit.finish(&mut merge.patch);
+    }
+}
+
+/// Terms are ORed and the expressions of one term ANDed, so the conjunction is every pair of a term of ours and theirs.
+fn require_nodes(merge: &mut Merge<'_>, item: &Item, theirs: &Value) -> Result<(), Denial> {
     let ours = terms(&item.value);
     let known = terms(theirs);
     let satisfied = |term: &Value| is_empty_term(term) || ours.iter().any(|ours| contains_term(term, ours));
     if ours.is_empty() || !known.is_empty() && known.iter().all(satisfied) {
-        merge.note(Action::Unchanged, "", item);
         return Ok(());
     }
     let size = merge.target.spec.affinity.map_or(0, |affinity| affinity.get().len());
@@ -83,15 +119,9 @@ fn enforce_affinity<'a>(merge: &mut Merge<'a>, item: &'a Item, theirs: &Value) -
     } else {
         known.iter().flat_map(|theirs| ours.iter().map(move |ours| both(theirs, ours))).collect()
     };
-    let required = json!({ "nodeSelectorTerms": conjunction });
-    let field = "requiredDuringSchedulingIgnoredDuringExecution";
     let node = Pointer::new("/spec/affinity/nodeAffinity");
-    let (path, value) = match theirs.get("nodeAffinity").filter(|node| node.is_object()) {
-        Some(_) => (node.key(field), required),
-        None => (node, json!({ field: required })),
-    };
-    merge.patch.add(path, &value.to_string());
-    merge.note(Action::Replaced, "", item);
+    let required = json!({ "nodeSelectorTerms": conjunction }).to_string();
+    merge.patch.add(node.key("requiredDuringSchedulingIgnoredDuringExecution"), &required);
     Ok(())
 }
 
@@ -121,7 +151,7 @@ fn both(theirs: &Value, ours: &Value) -> Value {
     if is_empty_term(theirs) {
         return theirs.clone();
     }
-    let mut term = serde_json::Map::new();
+    let mut term = Map::new();
     for part in PARTS {
         let all: Vec<Value> =
             expressions(theirs, part).iter().chain(expressions(ours, part)).cloned().collect();

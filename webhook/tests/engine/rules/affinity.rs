@@ -1,4 +1,4 @@
-//! Affinity: set if absent; under `enforce` the required node terms are ANDed to the pod's own.
+//! Affinity: set if absent; under `enforce` the pod's own and ours hold together.
 
 use serde_json::{Value, json};
 
@@ -93,4 +93,35 @@ fn a_term_that_matches_no_node_still_matches_none() {
     let joined = pod.pointer(REQUIRED).unwrap().as_array().unwrap();
     assert!(joined.iter().filter(|term| **term == json!({})).count() >= 1);
     assert!(joined.iter().all(|term| *term == json!({}) || term["matchExpressions"][0] == zone("a")));
+}
+
+#[test]
+fn under_enforce_no_part_of_ours_is_lost() {
+    let apart = json!({ "topologyKey": "host", "labelSelector": { "matchLabels": { "a": "b" } } });
+    let preferred = json!({ "weight": 1, "preference": { "matchExpressions": [disk()] } });
+    let field = "requiredDuringSchedulingIgnoredDuringExecution";
+    let ours = json!({
+        "podAntiAffinity": { field: [apart] },
+        "nodeAffinity": { "preferredDuringSchedulingIgnoredDuringExecution": [preferred] },
+    });
+    let catalog = catalog(&common(&format!("affinity: {ours}"), "affinity"));
+    let other = json!({ "topologyKey": "zone" });
+    let own = |value: Value| with(driver(), "/spec/affinity", value);
+    for (pod, terms) in [
+        (own(json!({ "nodeAffinity": {} })), json!([apart])),
+        (own(json!({ "podAntiAffinity": { field: [] } })), json!([apart])),
+        (own(json!({ "podAntiAffinity": { field: [other] } })), json!([other, apart])),
+        (own(json!({ "podAntiAffinity": { field: [apart, other] } })), json!([apart, other])),
+    ] {
+        let patched = inject(&catalog, &pod);
+        let affinity = &patched["spec"]["affinity"];
+        assert_eq!(affinity["podAntiAffinity"][field], terms);
+        let preferences = &affinity["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"];
+        assert_eq!(*preferences, json!([preferred]));
+    }
+}
+
+#[test]
+fn an_affinity_of_nothing_is_not_set_at_every_call() {
+    inject(&catalog(&common("affinity: {}", "")), &driver());
 }
