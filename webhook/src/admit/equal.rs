@@ -86,9 +86,9 @@ fn normalise(kind: Kind, value: &mut Value) {
     prune(value);
 }
 
-/// On the network of its node the API server gives every port a host port of the same number.
+/// On the network of its node the API server gives every port a host port of the same number. Nought is none.
 fn forget_host_port(ours: &Value, theirs: &mut Value) {
-    let chosen = ours.get("hostPort").is_some_and(|port| !port.is_null());
+    let chosen = ours.get("hostPort").and_then(Value::as_i64).is_some_and(|port| port != 0);
     let Some(map) = theirs.as_object_mut() else { return };
     if !chosen && map.get("hostPort").is_some_and(|port| Some(port) == map.get("containerPort")) {
         map.remove("hostPort");

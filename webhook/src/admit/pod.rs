@@ -246,6 +246,11 @@ pub(super) struct Mount<'a> {
     pub sub_path_expr: Option<Text<'a>>,
     /// Whether it cannot be written.
     pub read_only: Option<bool>,
+    /// Whether mounts in it that are made later are seen on the other side.
+    #[allow(clippy::struct_field_names, reason = "the name in the pod API")]
+    pub mount_propagation: Option<Text<'a>>,
+    /// Whether what is mounted in it cannot be written either.
+    pub recursive_read_only: Option<Text<'a>>,
 }
 
 impl Pod<'_> {

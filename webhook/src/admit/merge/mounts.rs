@@ -21,6 +21,8 @@ pub(super) struct Own<'a> {
     sub_path: &'a str,
     sub_path_expr: &'a str,
     read_only: bool,
+    propagation: &'a str,
+    recursive_read_only: &'a str,
 }
 
 /// The mounts that the pod brings in its Spark container.
@@ -31,6 +33,8 @@ pub(super) fn own<'a>(spark: &'a Container<'a>) -> Vec<Own<'a>> {
         sub_path: mount.sub_path.as_deref().unwrap_or_default(),
         sub_path_expr: mount.sub_path_expr.as_deref().unwrap_or_default(),
         read_only: mount.read_only.unwrap_or_default(),
+        propagation: mount.mount_propagation.as_deref().unwrap_or_default(),
+        recursive_read_only: mount.recursive_read_only.as_deref().unwrap_or_default(),
     };
     spark.volume_mounts.as_deref().unwrap_or_default().iter().map(own).collect()
 }
@@ -110,6 +114,12 @@ fn is_equal(own: &Own<'_>, item: &Item) -> bool {
         && own.sub_path == text_of(item, "subPath")
         && own.sub_path_expr == text_of(item, "subPathExpr")
         && own.read_only == is_read_only(item)
+        && or(own.propagation, "None") == or(text_of(item, "mountPropagation"), "None")
+        && or(own.recursive_read_only, "Disabled") == or(text_of(item, "recursiveReadOnly"), "Disabled")
+}
+
+fn or<'t>(text: &'t str, default: &'t str) -> &'t str {
+    if text.is_empty() { default } else { text }
 }
 
 /// A mount around another one, whoever it belongs to.

@@ -58,13 +58,20 @@ fn one_path_in_two_spellings_is_one_place_and_both_have_to_be_equal() {
 }
 
 #[test]
-fn a_part_of_the_volume_that_a_variable_names_is_another_mount() {
+fn what_else_a_mount_says_makes_it_another_one() {
     let own = |mount: Value| with(driver(), &format!("{MOUNTS}/-"), mount);
     let part = json!({ "name": "v", "mountPath": "/data", "subPathExpr": "$(SPARK_USER)" });
     let whole = json!({ "name": "v", "mountPath": "/data" });
+    let shared = json!({ "name": "v", "mountPath": "/data", "mountPropagation": "HostToContainer" });
+    let deep = json!({ "name": "v", "mountPath": "/data", "readOnly": true, "recursiveReadOnly": "Enabled" });
+    let shallow =
+        json!({ "name": "v", "mountPath": "/data", "readOnly": true, "recursiveReadOnly": "Disabled" });
     for (ours, equal, other) in [
         ("{name: v, mountPath: /data}", &whole, &part),
         ("{name: v, mountPath: /data, subPathExpr: $(SPARK_USER)}", &part, &whole),
+        ("{name: v, mountPath: /data, mountPropagation: HostToContainer}", &shared, &whole),
+        ("{name: v, mountPath: /data, mountPropagation: None}", &whole, &shared),
+        ("{name: v, mountPath: /data, readOnly: true, recursiveReadOnly: Enabled}", &deep, &shallow),
     ] {
         let catalog = catalog(&spark_field(&format!("volumeMounts: [{ours}]"), "volumeMounts"));
         inject(&catalog, &own(equal.clone()));

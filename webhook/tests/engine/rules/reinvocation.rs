@@ -84,6 +84,12 @@ fn the_hosts_network_gives_every_port_a_host_port() {
     let pod = reinvoked(&catalog(&common(field, "")), &driver());
     let ports = pod["spec"]["containers"][0]["ports"].as_array().unwrap();
     assert_eq!(ports.iter().filter(|port| port["containerPort"] == 9999).count(), 1);
+    // Nought is no host port, however it is written.
+    let written = field.replace("containerPort: 9999", "containerPort: 9999, hostPort: 0");
+    let written = written.replace("containerPort: 80", "containerPort: 80, hostPort: 0");
+    let pod = reinvoked(&catalog(&common(&written, "")), &driver());
+    let ports = pod["spec"]["containers"][0]["ports"].as_array().unwrap();
+    assert_eq!(ports.iter().filter(|port| port["containerPort"] == 9999).count(), 1);
 }
 
 #[test]
