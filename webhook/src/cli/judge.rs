@@ -8,6 +8,7 @@ use super::exit::Failure;
 use super::objects::{Shape, Target, pod_of_template};
 use super::output::internal;
 use crate::admit::{self, Action, Note, Outcome, Record, Verdict};
+use crate::api::names::{OBJECT_PREFIX, STATUS_ANNOTATION};
 use crate::catalog::Catalog;
 
 /// A judged target.
@@ -40,6 +41,9 @@ pub(super) fn judge(
         Shape::Pod | Shape::Review => both_entries(catalog, namespace, object.clone())?,
     };
     match verdict.record.outcome {
+        Outcome::Unavailable if verdict.record.reason == "revision_unknown" => {
+            return Err(given_elsewhere(&target));
+        }
         Outcome::Failed | Outcome::Unavailable => {
             let Record { message, reason, .. } = &verdict.record;
             return Err(Failure::Internal(anyhow::anyhow!("{}: {reason} {message}", target.title)));
@@ -96,6 +100,7 @@ fn answer(catalog: &Catalog, review: &Value, target: Target) -> Result<Judged, F
     let text = String::from_utf8_lossy(&answer.body.to_vec()).trim_end().to_owned();
     match answer.status {
         200 => {}
+        _ if answer.record.reason == "revision_unknown" => return Err(given_elsewhere(&target)),
         400..500 => return Err(Failure::Unusable(format!("{}: {text}", target.title))),
         status => {
             return Err(Failure::Internal(anyhow::anyhow!("{}: status {status}: {text}", target.title)));
@@ -118,6 +123,14 @@ fn answer(catalog: &Catalog, review: &Value, target: Target) -> Result<Judged, F
         secrets: Vec::new(),
     };
     Ok(Judged { target, verdict, patch, review: Some(review) })
+}
+
+/// A webhook asks to be asked again: it may hear of the revision. Here the inputs are all there is.
+fn given_elsewhere(target: &Target) -> Failure {
+    Failure::Unusable(format!(
+        "{}: it was injected by another revision of its profile than these inputs make; leave the annotation {STATUS_ANNOTATION} and what has names with {OBJECT_PREFIX} out, and it is judged as a new one",
+        target.title
+    ))
 }
 
 fn moved_below(prefix: &str, operation: &Value) -> Value {

@@ -28,6 +28,20 @@ fn a_pod_is_printed_in_every_form() {
     assert!(ran.stdout.contains("\n+  nodeSelector:\n+    pool: a\n"), "{}", ran.stdout);
 }
 
+/// As a pod of the cluster is, once a file of the profile has changed.
+#[test]
+fn a_pod_of_another_revision_is_input_of_no_use_and_no_defect() {
+    let with_file = |text: &str| format!("{PROFILE}  files: [{{mountPath: /x, inline: {{a: {text}}}}}]\n");
+    let folder = Folder::new().with("p/profile.yaml", with_file("old"));
+    let stored = folder.inject("", POD).stdout;
+    folder.write("p/profile.yaml", &with_file("new"));
+    for command in ["inject", "explain"] {
+        let ran = folder.run(&format!("{command} --from p -n team-a"), &stored);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{}", ran.stderr);
+        assert!(ran.stderr.contains("Pod exec-1: it was injected by another revision"), "{}", ran.stderr);
+    }
+}
+
 #[test]
 fn the_input_may_be_a_file_a_list_or_a_stream() {
     let folder = Folder::new();
