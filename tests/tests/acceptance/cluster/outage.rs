@@ -1,15 +1,16 @@
 //! The API server goes and comes, forgets its history, and connections break: nothing is lost, and nobody restarts.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use acceptance::balancer::Balancer;
 use acceptance::client::Namespace;
-use acceptance::manifests::OWN;
+use acceptance::manifests::{self, OWN};
 use acceptance::process::wait_until;
 use acceptance::webhook::Webhook;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::site::{PATIENCE, Site, file, source, status, with_source};
 use crate::world::driver;
@@ -24,6 +25,20 @@ fn injects(webhook: &Webhook, namespace: &str) -> bool {
     answer["response"]["allowed"] == true && answer["response"]["patch"].is_string()
 }
 
+/// Waits for so many more failed attempts to watch or read: each counts, so that an alert sees that it goes on.
+#[track_caller]
+fn wait_for_failures(webhook: &Webhook, more: u64) {
+    let counted = "spark_injector_catalog_reloads_total{result=\"error\"} ";
+    let failures = || {
+        let metrics = webhook.metrics();
+        let count = metrics.lines().find_map(|line| line.strip_prefix(counted)).map(str::to_owned);
+        count.and_then(|count| count.parse::<u64>().ok()).unwrap_or_default()
+    };
+    let before = failures();
+    let found = wait_until(PATIENCE, || (failures() >= before + more).then_some(()));
+    assert!(found.is_some(), "{before} failures, and no {more} more of them");
+}
+
 #[test]
 fn an_api_server_that_goes_and_comes_changes_nothing() {
     let mut site = Site::prepare();
@@ -36,16 +51,7 @@ fn an_api_server_that_goes_and_comes_changes_nothing() {
     webhook.wait_for_log("cannot watch");
     assert!(injects(&webhook, "a"));
     webhook.wait_until_ready();
-    // Every attempt counts, so that an alert sees that it goes on.
-    let counted = "spark_injector_catalog_reloads_total{result=\"error\"} ";
-    let failures = || {
-        let metrics = webhook.metrics();
-        let count = metrics.lines().find_map(|line| line.strip_prefix(counted)).map(str::to_owned);
-        count.and_then(|count| count.parse::<u64>().ok()).unwrap_or_default()
-    };
-    let before = failures();
-    let more = wait_until(PATIENCE, || (failures() > before).then_some(()));
-    assert!(more.is_some(), "{before} failures, and no more of them");
+    wait_for_failures(&webhook, 1);
 
     site.cluster.start_api_server();
     site.kubectl_apply(&[source("a", "two")]);
@@ -145,8 +151,36 @@ fn what_is_missing_at_the_start_is_named_and_waited_for() {
     assert!(missing.contains("spark-injector crd | kubectl apply"), "{missing}");
     assert_eq!(webhook.admin("/readyz").0, 503);
 
+    // Meanwhile it is asked for again and again.
+    wait_for_failures(&webhook, 3);
     site.install(&["CustomResourceDefinition"]);
     webhook.wait_until_ready();
     let said = webhook.log().iter().filter(|line| line.contains("does not know SparkProfiles")).count();
     assert_eq!(said, 1, "every cause is said once, not at every attempt");
+}
+
+#[test]
+fn an_object_that_may_not_be_read_is_asked_for_now_and_then() {
+    let site = Site::prepare();
+    let is_ours = |object: &&Value| object["kind"] == "Role" && object["metadata"]["name"] == OWN;
+    let mut role = manifests::base().iter().find(is_ours).expect("a Role").clone();
+    let sources = &mut role["rules"][0];
+    assert_eq!(sources["verbs"], json!(["get", "list", "watch"]));
+    sources["verbs"] = json!(["list", "watch"]);
+    site.api.apply(&role);
+    site.api.create_namespace(&Namespace::new("a").opted_in());
+    site.kubectl_apply(&[with_source("a"), source("a", "one")]);
+    let webhook = site.serve();
+    webhook.wait_for_log("cannot read a source");
+    wait_for_failures(&webhook, 3);
+    // Without a pause it would be thousands in a second.
+    std::thread::sleep(Duration::from_secs(3));
+    let calls = site.cluster.audit_log().into_iter();
+    let reads = calls.filter(|call| call["verb"] == "get" && call["objectRef"]["name"] == "a");
+    let reads = reads.filter(|call| call["objectRef"]["resource"] == "configmaps").count();
+    assert!((4..50).contains(&reads), "{reads} reads");
+
+    site.install(&["Role"]);
+    let _registered = site.lead_to(&webhook);
+    site.wait_for_driver("a", |reply| file(&reply.body, "app.conf") == BASE64.encode("one"));
 }

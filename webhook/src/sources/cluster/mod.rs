@@ -197,7 +197,7 @@ impl ClusterSource {
     /// Reads the sources that are new or different. Says whether an attempt failed; what is not read stays as it was, so
     /// that it holds up nobody else: what takes longer than usual is not waited for here.
     async fn read_sources(&mut self, state: &mut State, reads: &mut Reads) -> bool {
-        for source in state.stale() {
+        for source in state.stale(Instant::now()) {
             reads.begin(&self.client, source);
         }
         let mut failed = false;

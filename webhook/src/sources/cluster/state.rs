@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::contents::Content;
 use super::directories::Found;
 use super::profiles::{Observed, ObservedProfiles, Profile};
-use super::watches::{Change, Seen};
+use super::watches::{Change, Seen, pause_after};
 use crate::catalog::{NamespaceInput, ObjectData, ObjectKey, ProfileInput, Snapshot};
 use crate::sources::references::{self, SourceKind};
 
@@ -26,6 +27,15 @@ struct Part<V> {
 struct Held {
     version: String,
     data: Arc<ObjectData>,
+}
+
+/// Why a source is not read again at once: the last answer was none, or not of the version that the watch tells of.
+#[derive(Debug)]
+struct Pause {
+    /// The version that was to be read. Another one is worth an attempt.
+    version: String,
+    failures: u32,
+    until: Instant,
 }
 
 pub(super) type SourceKey = (SourceKind, ObjectKey);
@@ -48,6 +58,8 @@ pub(super) struct State {
     contents: BTreeMap<SourceKey, Held>,
     /// What profiles name and cannot be read at its newest version, and why.
     unreadable: BTreeMap<SourceKey, String>,
+    /// What was read in vain, and is read again later.
+    paused: BTreeMap<SourceKey, Pause>,
     /// Directories that profiles name.
     directories: Part<Found>,
     /// Whether a source may be stale.
@@ -73,6 +85,7 @@ impl State {
             objects: parts.collect(),
             contents: BTreeMap::new(),
             unreadable: BTreeMap::new(),
+            paused: BTreeMap::new(),
             directories: Part::default(),
             unsure: false,
             changed: BTreeSet::new(),
@@ -155,18 +168,15 @@ impl State {
     }
 
     /// Forgets the sources that are gone or that nobody names any more; returns those whose content is not known, or
-    /// known at another version.
-    pub(super) fn stale(&mut self) -> Vec<SourceKey> {
-        if !std::mem::take(&mut self.unsure) {
+    /// known at another version, and that may be read now.
+    pub(super) fn stale(&mut self, now: Instant) -> Vec<SourceKey> {
+        if !std::mem::take(&mut self.unsure) && self.paused.values().all(|pause| pause.until > now) {
             return Vec::new();
         }
-        let version = |kind: SourceKind, key: &ObjectKey| {
-            self.objects.get(&(kind, key.namespace.clone()))?.items.get(&key.name)
-        };
+        let objects = &self.objects;
         let mut gone = Vec::new();
         let mut stays = |source: &SourceKey| {
-            let (is_named, is_there) =
-                (self.sources.contains(source), version(source.0, &source.1).is_some());
+            let (is_named, is_there) = (self.sources.contains(source), version_of(objects, source).is_some());
             if is_named && !is_there {
                 gone.push(title(source));
             }
@@ -174,11 +184,14 @@ impl State {
         };
         self.contents.retain(|source, _| stays(source));
         self.unreadable.retain(|source, _| stays(source));
+        self.paused.retain(|source, _| stays(source));
         self.changed.extend(gone);
         let is_stale = |source: &&SourceKey| {
-            let held = self.contents.get(source);
-            version(source.0, &source.1)
-                .is_some_and(|version| held.is_none_or(|held| held.version != **version))
+            let (held, pause) = (self.contents.get(source), self.paused.get(source));
+            version_of(objects, source).is_some_and(|version| {
+                held.is_none_or(|held| held.version != version)
+                    && pause.is_none_or(|pause| pause.until <= now || pause.version != version)
+            })
         };
         self.sources.iter().filter(is_stale).cloned().collect()
     }
@@ -196,7 +209,7 @@ impl State {
     /// Takes why a source cannot be read; says whether that is new. What it held before stays, and is no news to anybody
     /// but the log: a moment's trouble of the API server would otherwise be in the status of every profile.
     pub(super) fn fail(&mut self, key: &SourceKey, why: &str) -> bool {
-        self.unsure = true;
+        self.postpone(key);
         if self.unreadable.get(key).is_some_and(|known| known == why) {
             return false;
         }
@@ -209,9 +222,14 @@ impl State {
 
     /// Takes what a source holds; nothing means that it went away after the watch had told of it.
     pub(super) fn fill(&mut self, key: SourceKey, content: Option<Content>) {
-        // It may be another one again by now.
-        self.unsure = true;
         let was_unreadable = self.unreadable.remove(&key).is_some();
+        // It may be another one again by now, or the watch is behind.
+        let is_newest = content.as_ref().map(|content| &*content.version) == version_of(&self.objects, &key);
+        if is_newest {
+            self.paused.remove(&key);
+        } else {
+            self.postpone(&key);
+        }
         let Some(Content { version, data }) = content else {
             if self.contents.remove(&key).is_some() || was_unreadable {
                 self.changed.insert(title(&key));
@@ -226,6 +244,15 @@ impl State {
             Arc::new(data)
         };
         self.contents.insert(key, Held { version, data });
+    }
+
+    /// Reads a source again after a while: an API server that answers at once is not asked thousands of times a second.
+    fn postpone(&mut self, key: &SourceKey) {
+        let version = version_of(&self.objects, key).unwrap_or_default().to_owned();
+        let failures = self.paused.get(key).map_or(0, |pause| pause.failures + 1);
+        let pause = Pause { version, failures, until: Instant::now() + pause_after(failures) };
+        self.paused.insert(key.clone(), pause);
+        self.unsure = true;
     }
 
     /// Paths of the directories that profiles name.
@@ -312,6 +339,15 @@ impl<V> Seen<V> {
             Self::Gone(name) => (Seen::Gone(name.clone()), Seen::Gone(name)),
         }
     }
+}
+
+/// The newest version of a source that the watch has told of.
+fn version_of<'o>(
+    objects: &'o BTreeMap<(SourceKind, String), Part<String>>,
+    (kind, key): &SourceKey,
+) -> Option<&'o str> {
+    let version = objects.get(&(*kind, key.namespace.clone()))?.items.get(&key.name)?;
+    Some(version.as_str())
 }
 
 /// A source as messages call it.

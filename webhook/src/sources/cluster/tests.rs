@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::contents::Content;
 use super::profiles::Profile;
@@ -44,6 +46,11 @@ fn content(version: &str, text: &str) -> Content {
     Content { version: version.to_owned(), data }
 }
 
+/// After every pause.
+fn later() -> Instant {
+    Instant::now() + Duration::from_secs(3_600)
+}
+
 /// Everything was told once: one profile that names the Secret `s`.
 fn synced() -> State {
     let mut state = State::new("own", &["own".to_owned()]);
@@ -60,33 +67,53 @@ fn synced() -> State {
 #[test]
 fn only_what_profiles_name_is_read_and_only_when_it_is_another_version() {
     let mut state = synced();
-    assert_eq!(state.stale(), [source("s")]);
+    assert_eq!(state.stale(Instant::now()), [source("s")]);
     state.fill(source("s"), Some(content("1", "one")));
     state.take_changes();
     state.apply(versions(&[("s", "1"), ("helm", "2")]));
-    assert!(state.stale().is_empty());
+    assert!(state.stale(Instant::now()).is_empty());
     assert!(state.take_changes().is_empty());
 
     let held = |state: &State| Arc::clone(state.snapshot().secrets[&source("s").1].as_ref().unwrap());
     let before = held(&state);
     state.apply(versions(&[("s", "2")]));
-    assert_eq!(state.stale(), [source("s")]);
+    assert_eq!(state.stale(Instant::now()), [source("s")]);
     assert!(state.fail(&source("s"), "a moment's trouble"));
-    assert_eq!(state.stale(), [source("s")], "one that could not be read is tried again");
+    assert!(state.stale(Instant::now()).is_empty(), "not at once");
+    assert_eq!(state.stale(later()), [source("s")], "one that could not be read is tried again");
     assert!(state.take_changes().is_empty() && Arc::ptr_eq(&before, &held(&state)), "what is held stays");
     state.fill(source("s"), Some(content("2", "one")));
     assert!(state.take_changes().is_empty(), "a label of it changed");
     assert!(Arc::ptr_eq(&before, &held(&state)));
     state.apply(versions(&[("s", "3")]));
-    state.stale();
+    state.stale(Instant::now());
     state.fill(source("s"), Some(content("3", "two")));
     assert_eq!(state.take_changes(), ["Secret own/s"]);
 }
 
 #[test]
+fn what_is_read_in_vain_is_read_again_later_or_at_another_version() {
+    let answers: [fn(&mut State); 3] = [
+        |state| assert!(state.fail(&source("s"), "too many requests")),
+        |state| state.fill(source("s"), None),
+        // The watch is behind.
+        |state| state.fill(source("s"), Some(content("2", "one"))),
+    ];
+    for answer in answers {
+        let mut state = synced();
+        assert_eq!(state.stale(Instant::now()), [source("s")]);
+        answer(&mut state);
+        assert!(state.stale(Instant::now()).is_empty());
+        assert_eq!(state.stale(later()), [source("s")]);
+        state.apply(versions(&[("s", "3")]));
+        assert_eq!(state.stale(Instant::now()), [source("s")]);
+    }
+}
+
+#[test]
 fn what_was_never_read_says_why() {
     let mut state = synced();
-    state.stale();
+    state.stale(Instant::now());
     state.take_changes();
     let why = |state: &State| state.snapshot().secrets[&source("s").1].clone().unwrap_err();
     assert!(state.fail(&source("s"), "forbidden"));
@@ -106,7 +133,7 @@ fn what_was_never_read_says_why() {
         state.fail(&source("s"), "forbidden");
         state.take_changes();
         gone(&mut state);
-        state.stale();
+        state.stale(Instant::now());
         assert_eq!(state.take_changes(), ["Secret own/s"]);
         assert!(state.snapshot().secrets.is_empty() && !state.has_unreadable());
     }
@@ -115,11 +142,11 @@ fn what_was_never_read_says_why() {
 #[test]
 fn what_a_list_leaves_out_is_gone() {
     let mut state = synced();
-    state.stale();
+    state.stale(Instant::now());
     state.fill(source("s"), Some(content("1", "one")));
     state.take_changes();
     state.apply(versions(&[]));
-    assert!(state.stale().is_empty());
+    assert!(state.stale(Instant::now()).is_empty());
     assert_eq!(state.take_changes(), ["Secret own/s"]);
     assert!(state.snapshot().secrets.is_empty());
     state.apply(Change::Namespaces(all([("m", NamespaceInput::default())])));
@@ -130,10 +157,10 @@ fn what_a_list_leaves_out_is_gone() {
 #[test]
 fn a_source_that_nobody_names_any_more_is_forgotten() {
     let mut state = synced();
-    state.stale();
+    state.stale(Instant::now());
     state.fill(source("s"), Some(content("1", "one")));
     state.apply(profile(&json!({"files": []}), &Value::Null));
-    assert!(state.stale().is_empty());
+    assert!(state.stale(Instant::now()).is_empty());
     assert!(state.snapshot().secrets.is_empty());
 }
 

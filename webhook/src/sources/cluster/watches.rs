@@ -187,6 +187,13 @@ struct Trouble {
     last: Option<Instant>,
 }
 
+/// How long to wait after so many failures before this one. Replicas that lost the same API server do not come back to it
+/// in step.
+pub(super) fn pause_after(failures: u32) -> Duration {
+    let pause = FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE);
+    pause.mul_f64(0.5 + fastrand::f64() / 2.0)
+}
+
 impl Trouble {
     fn new(what: Watched) -> Self {
         Self { what, said: None, attempts: 0, last: None }
@@ -204,10 +211,9 @@ impl Trouble {
             tracing::warn!(what, why, "cannot watch; what is known stays, and the next attempt follows");
             self.said = Some(why);
         }
-        let pause = FIRST_PAUSE.saturating_mul(1 << self.attempts.min(10)).min(LONGEST_PAUSE);
+        let pause = pause_after(self.attempts);
         self.attempts += 1;
-        // Replicas that lost the same API server do not come back to it in step.
-        pause.mul_f64(0.5 + fastrand::f64() / 2.0)
+        pause
     }
 
     fn is_over(&mut self) {
