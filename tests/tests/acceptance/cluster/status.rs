@@ -195,3 +195,16 @@ fn one_mistake_is_told_to_its_owner_and_noticed_by_nobody_else() {
     );
     assert!(!told.contains(CANARY), "the content of a file was told");
 }
+
+#[test]
+fn a_replica_that_cannot_read_everything_leaves_writing_to_others() {
+    let site = Site::prepare();
+    site.api.create_namespace(&Namespace::new("good").opted_in());
+    let args = ["--poll", "100ms", "--source-namespace", "elsewhere"];
+    let lacking = Webhook::start_on_cluster(&site.kubeconfig(), &args);
+    lacking.wait_for_log("cannot watch");
+    let _able = site.serve();
+    site.kubectl_apply(&[with_source("good"), source("good", CANARY)]);
+    site.wait_for_condition("good", "Ready", "True", "Serving");
+    assert_eq!(lacking.admin("/readyz").0, 503);
+}

@@ -1,5 +1,7 @@
 //! What only one replica does at a time: the one that holds the Lease writes, the others wait for it.
 
+use std::pin::pin;
+
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -36,8 +38,15 @@ pub(super) fn start(
         let failures = metrics.task_failures("delivery");
         tokio::spawn(keep("delivery", failures, move || delivery.clone().run(leads.clone())));
     }
-    tokio::spawn(election.run(async move {
+    let catalog = source.catalog();
+    tokio::spawn(async move {
         // Whoever drains lets another one write at once. A sender that is gone means the end as well.
-        drop(stop.wait_for(|asked| *asked != Stop::Serve).await);
-    }))
+        let mut stopped = pin!(stop.wait_for(|asked| *asked != Stop::Serve));
+        // One that cannot read everything has nothing to write, and would keep those who have from it.
+        tokio::select! {
+            () = catalog.synced() => {}
+            _ = &mut stopped => return,
+        }
+        election.run(async { drop(stopped.await) }).await;
+    })
 }
