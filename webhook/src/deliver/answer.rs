@@ -66,12 +66,14 @@ pub(super) fn read(code: u16, status: &Status) -> Answer {
     match code {
         200..=299 => Answer::Done,
         409 if status.reason == "AlreadyExists" => Answer::Present,
-        // Whoever refuses may give any code: one that sounds of a busy server is a word about this namespace all the same.
-        401 | 409 | 422 | 429 | 502..=504 if denier(&status.message).is_some() => denied(status),
-        // 409: another writer was faster, as at a quota. 401: the token is being renewed, or nobody is served.
-        401 | 409 | 429 | 502..=504 => Answer::Away,
+        // Whoever refuses may give any code: one that sounds of a busy server, or of a Secret that is not there, is a word
+        // about this namespace all the same.
+        400..=499 | 502..=504 if denier(&status.message).is_some() => denied(status),
         404 if status.details.kind == "namespaces" => Answer::Ending,
-        404 => Answer::Absent,
+        404 if status.details.kind == "secrets" => Answer::Absent,
+        // 409: another writer was faster, as at a quota. 401: the token is being renewed, or nobody is served. 404 of
+        // something else: not the API server's own words, and what is taken for absent is never removed.
+        401 | 404 | 409 | 429 | 502..=504 => Answer::Away,
         403 => forbidden(status),
         413 => Answer::Refused(Failure::new(
             "TooLarge",
@@ -156,6 +158,7 @@ mod tests {
         assert_eq!(answer(409, r#"{"reason": "Conflict"}"#), Answer::Away);
         assert_eq!(answer(404, r#"{"details": {"kind": "namespaces"}}"#), Answer::Ending);
         assert_eq!(answer(404, r#"{"details": {"kind": "secrets"}}"#), Answer::Absent);
+        assert_eq!(answer(404, "{}"), Answer::Away, "a page of something in between");
         let ending = r#"{"message": "x is forbidden: y", "details": {"causes": [{"reason": "NamespaceTerminating"}]}}"#;
         assert_eq!(answer(403, ending), Answer::Ending);
         assert_eq!(answer(503, "{}"), Answer::Away);
@@ -202,6 +205,16 @@ mod tests {
             (
                 503,
                 r#"{"message": "admission webhook \"a.example.com\" denied the request: CANARY"}"#,
+                "the admission webhook a.example.com refuses",
+            ),
+            (
+                404,
+                r#"{"message": "admission webhook \"a.example.com\" denied the request: not found"}"#,
+                "the admission webhook a.example.com refuses",
+            ),
+            (
+                400,
+                r#"{"message": "admission webhook \"a.example.com\" denied the request without explanation"}"#,
                 "the admission webhook a.example.com refuses",
             ),
         ] {
