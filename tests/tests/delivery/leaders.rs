@@ -103,3 +103,26 @@ fn a_mistake_in_a_profile_takes_nothing_away() {
     world.label(&teams[0], false);
     world.until_secrets(&teams[0], 0);
 }
+
+/// A watch of namespaces that hangs, or lists anew, knows less than the leader before knew.
+#[test]
+fn a_namespace_that_the_leader_does_not_know_loses_nothing() {
+    let world = World::new("unseen");
+    let teams = world.teams("unseen-team", 2);
+    world.keytab("1");
+    world.profile("unseen", &teams, &json!({}));
+    let _replica = world.replica();
+    world.until("unseen", "Delivered");
+    world.forget(&teams[0]);
+    let counted = world.until_status("unseen", |status| status["namespaces"]["delivered"] == 1);
+    // What opted out later goes.
+    world.label(&teams[1], false);
+    world.until_secrets(&teams[1], 0);
+    assert_eq!(world.secrets(&teams[0]).len(), 1, "{counted:#}");
+    assert!(world.ledger()["unseen"]["namespaces"].to_string().contains(&teams[0]), "{:?}", world.ledger());
+    // Once it is known again, what it says counts.
+    world.label(&teams[0], true);
+    world.until_status("unseen", |status| status["namespaces"]["delivered"] == 1);
+    world.label(&teams[0], false);
+    world.until_secrets(&teams[0], 0);
+}

@@ -101,6 +101,35 @@ fn a_namespace_that_ends_is_no_failure() {
     );
 }
 
+/// Where nobody takes it, as where a policy was replaced, pods are better off with what is there.
+#[test]
+fn a_revision_that_is_nowhere_is_given_to_nobody() {
+    let world = World::new("nowhere");
+    let teams = world.teams("nowhere-team", 2);
+    world.keytab("1");
+    world.profile("nowhere", &teams, &json!({}));
+    let _replica = world.replica();
+    let before = world.until("nowhere", "Delivered");
+    for team in &teams {
+        world.api.apply(&quota(team, "1"));
+        let counted = wait_until(WITHIN, || {
+            (world.api.dry_run(&secret(team, "probe", &[])).status == 403).then_some(())
+        });
+        assert!(counted.is_some(), "the quota is not in effect");
+    }
+    world.keytab("2");
+    let status = world.until("nowhere", "DeliveryFailed");
+    assert_eq!(status["namespaces"]["failed"], 2, "{status:#}");
+    assert_eq!(status["deliveredRevision"], before["deliveredRevision"]);
+    assert_eq!(world.served_revision("nowhere"), before["deliveredRevision"].as_str().expect("a revision"));
+
+    // One of them has it: the others hold nobody back.
+    world.api.apply(&quota(&teams[0], "9"));
+    let status =
+        world.until_status("nowhere", |status| status["deliveredRevision"] != before["deliveredRevision"]);
+    assert_eq!(status["namespaces"]["delivered"], 1, "{status:#}");
+}
+
 /// As where somebody's webhook stands behind a firewall: it takes connections and never answers. Its time-out is the
 /// default of Kubernetes.
 #[test]

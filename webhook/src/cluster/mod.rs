@@ -8,10 +8,10 @@ pub mod refusal;
 mod traced;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 pub use describe::{answered, describe};
-use http::header::USER_AGENT;
+use http::header::{DATE, USER_AGENT};
 use http::{HeaderValue, Uri};
 use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
@@ -100,6 +100,11 @@ pub async fn connect(access: &Access) -> Result<Connection, ConnectError> {
     let builder = ClientBuilder::try_from(config)
         .map_err(|error| ConnectError::Credentials { url: address.clone(), why: describe(&error) })?;
     Ok(Connection { client: builder.with_layer(&Trace).build(), address })
+}
+
+/// When an answer was given, by the clock of the API server: the one that counts where several replicas have to agree.
+pub fn server_time<B>(response: &http::Response<B>) -> Option<SystemTime> {
+    httpdate::parse_http_date(response.headers().get(DATE)?.to_str().ok()?).ok()
 }
 
 /// The namespace of the pod that this process runs in, if it runs in one.

@@ -66,7 +66,9 @@ impl Reporter {
             return Ok(());
         }
         let body = json!({
-            "apiVersion": GROUP_VERSION, "kind": KIND, "metadata": { "name": profile }, "status": after,
+            "apiVersion": GROUP_VERSION, "kind": KIND, "status": after,
+            // Another one of this name is not told what became of this one.
+            "metadata": { "name": profile, "uid": object.pointer("/metadata/uid") },
         });
         let apply = http::Request::patch(format!("{path}/status?fieldManager={FIELD_MANAGER}&force=true"))
             .header(http::header::CONTENT_TYPE, "application/apply-patch+yaml")
@@ -157,8 +159,12 @@ impl Summary {
                 .filter(|condition| condition.status == word)
                 .map_or(seconds(now), |condition| condition.last_transition_time.clone()),
         }];
-        status.delivered_revision =
-            if self.is_complete { Some(revision.clone()) } else { before.delivered_revision.clone() };
+        // One namespace that refuses holds nobody back; where all do, pods are better off with what is there.
+        let is_nowhere = self.delivered == 0 && self.failed > 0;
+        status.delivered_revision = match &before.delivered_revision {
+            Some(old) if !self.is_complete || is_nowhere => Some(old.clone()),
+            _ => self.is_complete.then(|| revision.clone()),
+        };
         let counts = status.namespaces.get_or_insert_default();
         counts.delivered = i64::try_from(self.delivered).ok();
         counts.failed = i64::try_from(self.failed).ok();

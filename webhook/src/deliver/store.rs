@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams, PostParams};
+use kube::client::Body;
 use kube::{Api, Client};
 use serde_json::{Map, Value, json};
 
 use super::ledger::Ledger;
 use crate::api::names;
-use crate::cluster::describe;
 use crate::cluster::refusal::denier;
+use crate::cluster::{describe, server_time};
 
 /// Name of the ConfigMap.
 const NAME: &str = "spark-injector-ledger";
@@ -47,6 +49,18 @@ pub(super) enum StoreError {
 }
 
 impl Store {
+    /// The time by the clock of the API server; by our own where it does not say.
+    pub(super) async fn server_time(&self) -> Timestamp {
+        // Not through `Api`, which drops the headers.
+        let path = format!("{}/{NAME}", self.api.resource_url());
+        let answer = match http::Request::get(path).body(Body::empty()) {
+            Ok(request) => self.api.clone().into_client().send(request).await.ok(),
+            Err(_) => None,
+        };
+        let told = answer.as_ref().and_then(server_time);
+        told.and_then(|told| Timestamp::try_from(told).ok()).unwrap_or_else(Timestamp::now)
+    }
+
     /// Reads the ledger, or begins one.
     pub(super) async fn open(client: Client, namespace: &str) -> Result<(Self, Ledger), StoreError> {
         let api: Api<ConfigMap> = Api::namespaced(client, namespace);
@@ -99,6 +113,11 @@ fn not_written(error: kube::Error) -> StoreError {
         kube::Error::Api(status) if matches!(status.code, 413 | 422) => {
             denier(&status.message).map_or(StoreError::TooLarge, StoreError::Refused)
         }
+        // A policy with a reason of its own, a quota, or RBAC.
+        kube::Error::Api(status) if status.code == 403 => StoreError::Refused(
+            denier(&status.message)
+                .unwrap_or_else(|| "an admission plugin of the cluster, or RBAC".to_owned()),
+        ),
         error => StoreError::Request(error),
     }
 }
@@ -124,7 +143,10 @@ mod tests {
         let limit = "ConfigMap \"spark-injector-ledger\" is invalid: []: Too long: may not be more than 1048576 bytes";
         assert!(said(422, limit).ends_with("is too large"));
         let policy = "configmaps \"spark-injector-ledger\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: x";
-        assert!(said(422, policy).ends_with("the ValidatingAdmissionPolicy p refuses it"));
+        for code in [403, 422] {
+            assert!(said(code, policy).ends_with("the ValidatingAdmissionPolicy p refuses it"));
+        }
+        assert!(said(403, "exceeded quota: x").ends_with("or RBAC refuses it"));
         assert!(said(409, policy).ends_with("changed by somebody else"));
     }
 }

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::agenda::{Agenda, Novelty, Place, Target, Verdict, Visited};
+use super::answer::Failure;
 use super::ledger::Ledger;
 use super::pace::Pace;
 use super::report::{NAMED, Reporter, Summary};
@@ -55,6 +56,11 @@ pub(super) struct Term {
     due_reports: BTreeMap<Arc<str>, Instant>,
     /// What was written into statuses; forgotten now and then, so that it is compared with what they say.
     reported: BTreeMap<Arc<str>, Summary>,
+    /// Causes for which Secrets were not removed, and which the log has told of; forgotten with `reported`.
+    told_removals: BTreeSet<(Arc<str>, &'static str)>,
+    /// The clock of the API server when the term began, and the moment: a leader whose own clock is wrong makes no Secret
+    /// older than it is.
+    began: (Timestamp, Instant),
     /// The API server is away until then, as far as is known.
     pause: Option<Instant>,
     misses: u32,
@@ -64,6 +70,7 @@ impl Term {
     pub(super) async fn begin(delivery: &Delivery) -> Result<Self, StoreError> {
         let Delivery { client, namespace, catalog, settings, metrics } = delivery;
         let (store, ledger) = Store::open(client.clone(), namespace).await?;
+        let began = (store.server_time().await, Instant::now());
         let pace = Pace::per_second(settings.rate);
         Ok(Self {
             catalog: catalog.clone(),
@@ -78,6 +85,8 @@ impl Term {
             agenda: Agenda::new(settings.interval),
             due_reports: BTreeMap::new(),
             reported: BTreeMap::new(),
+            told_removals: BTreeSet::new(),
+            began,
             pause: None,
             misses: 0,
         })
@@ -97,6 +106,7 @@ impl Term {
             if now >= next_recall {
                 // What was written may be gone: with a profile that was made anew, or by somebody's hand.
                 self.reported.clear();
+                self.told_removals.clear();
                 (next_recall, next_review) = (now + recall, now);
             }
             if now >= next_review || self.changes.has_changed().unwrap_or_default() {
@@ -130,7 +140,9 @@ impl Term {
     /// Takes over what the catalog in use wants.
     async fn reconcile(&mut self) -> Result<(), StoreError> {
         let catalog = self.catalog.load_full();
-        let (wall, now) = (Timestamp::now(), Instant::now());
+        let now = Instant::now();
+        let (began, since) = self.began;
+        let wall = began.saturating_add(now - since).unwrap_or(began);
         self.strike_out(wall);
         let before = self.ledger.clone();
         let wishes = Wishes::of(&catalog);
@@ -171,7 +183,10 @@ impl Term {
             let key: Arc<str> = profile.as_str().into();
             let wish = self.wishes.get(profile);
             let known = before.entries.get(profile);
-            let is_open = wish.is_none() && is_mistaken(catalog, profile);
+            // Nor do the old ones go where the new ones are nowhere: pods are given those.
+            let is_nowhere = wish.is_some_and(|wish| !wish.namespaces.is_empty())
+                && !self.agenda.verdicts(&key).any(|(_, verdict)| verdict == Some(&Verdict::Present));
+            let is_open = is_nowhere || wish.is_none() && is_mistaken(catalog, profile);
             let expired =
                 if is_open { Vec::new() } else { entry.expired(self.settings.keep_revisions, wall) };
             let is_written = |wish: &super::wishes::Wish| {
@@ -185,6 +200,7 @@ impl Term {
                     present: present.map(|wish| Arc::clone(&wish.secrets)),
                     absent: if leaves { entry.secrets.keys().cloned().collect() } else { expired.clone() },
                     leaves,
+                    is_unknown: catalog.namespace(namespace).is_none() && !catalog.excludes(namespace),
                 };
                 let novelty = match known.is_some_and(|known| known.namespaces.contains(namespace)) {
                     false => Novelty::Place,
@@ -226,6 +242,7 @@ impl Term {
         } else {
             (self.pause, self.misses) = (None, 0);
         }
+        self.note_removal(place, &visited);
         if self.agenda.visited(place, visited, now) {
             self.agenda.forget(place);
             if let Some(entry) = self.ledger.entries.get_mut(&*place.0) {
@@ -237,6 +254,22 @@ impl Term {
         self.metrics.backlog(self.agenda.backlog());
         if self.agenda.is_complete() {
             self.metrics.full_pass(SystemTime::now());
+        }
+    }
+
+    /// Says once for each profile and cause that Secrets which must not be there stay.
+    fn note_removal(&mut self, (profile, namespace): &Place, visited: &Visited) {
+        let Visited::Settled { removal: Err(failure), .. } = visited else { return };
+        if self.told_removals.insert((Arc::clone(profile), failure.reason)) {
+            let Failure { reason, message } = failure;
+            let (profile, namespace) = (&**profile, &**namespace);
+            tracing::warn!(
+                profile,
+                namespace,
+                reason,
+                message,
+                "a delivered Secret cannot be removed; it is tried again"
+            );
         }
     }
 

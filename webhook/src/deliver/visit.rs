@@ -56,11 +56,18 @@ impl Visitor {
 
     /// Sets a place right, as far as it can be.
     pub(super) async fn visit(&self, visit: &Visit) -> Visited {
-        let Target { present, absent, leaves: _ } = &visit.target;
+        let Target { present, absent, leaves: _, is_unknown } = &visit.target;
         let namespace = &*visit.place.1;
         let mut removal = Ok(());
+        let effect = if *is_unknown { Effect::DryRun } else { Effect::Real };
         for name in absent {
-            match self.delete(namespace, name, Effect::Real).await {
+            match self.delete(namespace, name, effect).await {
+                Answer::Done if effect == Effect::DryRun => {
+                    removal = Err(Failure {
+                        reason: "UnknownNamespace",
+                        message: "the namespace is there and not known here yet".to_owned(),
+                    });
+                }
                 Answer::Done | Answer::Present | Answer::Absent | Answer::Ending => {}
                 Answer::Refused(failure) | Answer::Failed(failure) => removal = Err(failure),
                 Answer::Away => return Visited::Unsettled(None),

@@ -2,7 +2,6 @@
 
 use std::time::SystemTime;
 
-use http::header::DATE;
 use http_body_util::BodyExt as _;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
@@ -16,7 +15,7 @@ use spark_injector_certs::{Bundle, Data, Entry, Published, Stored};
 
 use super::FIELD_MANAGER;
 use crate::api::names::MANAGED_BY_LABEL;
-use crate::cluster::{describe, refusal};
+use crate::cluster::{describe, refusal, server_time};
 
 /// Which objects.
 #[derive(Clone, Debug)]
@@ -201,10 +200,6 @@ fn host(url: &str) -> String {
     let url: Option<http::Uri> = url.parse().ok();
     let host = url.as_ref().and_then(http::Uri::host).unwrap_or_default();
     host.trim_matches(['[', ']']).to_owned()
-}
-
-fn server_time<B>(response: &http::Response<B>) -> Option<SystemTime> {
-    httpdate::parse_http_date(response.headers().get(DATE)?.to_str().ok()?).ok()
 }
 
 fn parameters() -> PostParams {

@@ -44,6 +44,8 @@ pub(super) struct Target {
     pub(super) absent: Vec<String>,
     /// Whether the place is of no more interest once they are gone.
     pub(super) leaves: bool,
+    /// Whether the namespace is not known: it is gone, or what is known of namespaces is old. Nothing is deleted there.
+    pub(super) is_unknown: bool,
 }
 
 /// What is known of the Secrets that have to be there.
