@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use spark_injector::admit;
+use spark_injector::admit::{self, Answer, Verdict};
 use spark_injector::catalog::{
     Catalog, NamespaceInput, ObjectData, ObjectKey, ProfileInput, Settings, Snapshot,
 };
@@ -21,11 +21,12 @@ static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
         });
     }
     for name in ["team-a", "etl", "default"] {
-        let pair = |key: &str, value: &str| [(key.to_owned(), value.to_owned())].into();
+        let enabled = |label: &str| (label.to_owned(), "enabled".to_owned());
+        let selector = ("scheduler.alpha.kubernetes.io/node-selector".to_owned(), "pool=a".to_owned());
         let namespace = NamespaceInput {
             origin: name.to_owned(),
-            labels: pair("spark-injector.io/inject", "enabled"),
-            annotations: pair("scheduler.alpha.kubernetes.io/node-selector", "pool=a"),
+            labels: ["spark-injector.io/inject", "spark-injector.io/isolate"].map(enabled).into(),
+            annotations: [selector].into(),
         };
         snapshot.namespaces.insert(name.to_owned(), namespace.into());
     }
@@ -72,6 +73,7 @@ fn team() -> Value {
         &json!({
             "extends": ["base"],
             "namespaces": { "selector": {} },
+            "nodeSelector": { "scope": "AllPods", "allowed": { "pool": ["a", "b"] } },
             "allowOptOut": true,
             "executorRole": { "name": "ROLE", "value": "executor" },
             "localDirs": [{ "hostPath": { "path": "/nvme0" } }, { "hostPath": { "path": "/nvme1" } }],
@@ -104,8 +106,13 @@ fn is_shaped_like_a_pod(pod: &Value) -> bool {
 ///
 /// Where it does not.
 pub fn review(body: &[u8]) {
-    let answer = admit::review(&CATALOG, body);
-    assert_eq!(answer.body, admit::review(&CATALOG, body).body, "same input, same bytes");
+    answered(body, admit::review, admit::judge);
+    answered(body, admit::isolate, admit::judge_isolation);
+}
+
+fn answered(body: &[u8], ask: fn(&Catalog, &[u8]) -> Answer, judge: fn(&Catalog, &str, &Value) -> Verdict) {
+    let answer = ask(&CATALOG, body);
+    assert_eq!(answer.body, ask(&CATALOG, body).body, "same input, same bytes");
     if answer.status != 200 {
         assert!(matches!(answer.status, 400 | 503), "{}", answer.status);
         return;
@@ -126,7 +133,7 @@ pub fn review(body: &[u8]) {
     let mut patched = pod.clone();
     json_patch::patch(&mut patched, &patch).expect("the patch applies");
     let namespace = sent["request"]["namespace"].as_str().unwrap_or_default();
-    let second = admit::judge(&CATALOG, namespace, &patched);
+    let second = judge(&CATALOG, namespace, &patched);
     assert_eq!(second.patch, json!([]), "nothing left to do");
     assert_ne!(second.record.outcome.as_str(), "denied", "{}", second.record.message);
 }
