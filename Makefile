@@ -91,7 +91,7 @@ drift: build ## Generated files are as the code says, binaries are static and sm
 	  || { echo "target/bin/init-sync has more than $(INIT_SYNC_BYTES) bytes" >&2; exit 1; }
 	@target/bin/spark-injector crd | diff -u manifests/base/crd.yaml - \
 	  || { echo "manifests/base/crd.yaml is stale: run \`make crd\`" >&2; exit 1; }
-	@grep -oE '[a-z_/-]+\.rs::[a-z0-9_]+' docs/promises.md | sort -u | while IFS= read -r proof; do \
+	@grep -oE '[a-z0-9_/-]+\.rs::[a-z0-9_]+' docs/promises.md | sort -u | while IFS= read -r proof; do \
 	  grep -qE "fn $${proof##*::}\b" "$${proof%%::*}" || { echo "docs/promises.md: there is no $$proof" >&2; exit 1; }; done
 
 .PHONY: crd

@@ -58,7 +58,7 @@ pub struct Webhook {
     review: SocketAddr,
     admin: SocketAddr,
     authority: Authority,
-    log: Arc<Mutex<VecDeque<String>>>,
+    log: Arc<Mutex<Lines>>,
     // The certificate files, for as long as the server may read them again.
     files: Scratch,
 }
@@ -101,15 +101,11 @@ impl Webhook {
         }
         let mut process = Process::spawn("spark-injector", &command, Stdio::piped(), Stdio::piped());
 
-        let log = Arc::new(Mutex::new(VecDeque::new()));
+        let log = Arc::new(Mutex::new(Lines::default()));
         let (kept, stderr) = (Arc::clone(&log), process.stderr().expect("a pipe"));
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                if kept.len() == LOG_LINES {
-                    kept.pop_front();
-                }
-                kept.push_back(line);
+                kept.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             }
         });
         let (sender, lines) = mpsc::channel();
@@ -123,7 +119,7 @@ impl Webhook {
 
         let first = lines.recv_timeout(START).unwrap_or_else(|_| {
             let status = process.wait(Duration::from_millis(200));
-            let log = lines_of(&log).join("\n");
+            let log = lines_of(&log, 0).join("\n");
             panic!("spark-injector serve printed no address (status {status:?}); it said:\n{log}")
         });
         let ready: Value = serde_json::from_str(&first).unwrap_or(Value::Null);
@@ -217,17 +213,33 @@ impl Webhook {
 
     /// The lines on standard error so far, the latest if there are very many.
     pub fn log(&self) -> Vec<String> {
-        lines_of(&self.log)
+        lines_of(&self.log, 0)
     }
 
-    /// Waits for a line on standard error that contains `text`.
+    /// A place in the log, for [`Webhook::wait_for_log_after`]: what comes from now on.
+    pub fn log_mark(&self) -> usize {
+        let lines = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.dropped + lines.kept.len()
+    }
+
+    /// Waits for a line on standard error that contains `text`; one that was there before counts as well.
     ///
     /// # Panics
     /// When none comes within 10 s, with what came instead.
     #[track_caller]
     pub fn wait_for_log(&self, text: &str) -> String {
-        let found =
-            wait_until(Duration::from_secs(10), || self.log().into_iter().find(|line| line.contains(text)));
+        self.wait_for_log_after(0, text)
+    }
+
+    /// Waits for a line after this place in the log.
+    ///
+    /// # Panics
+    /// When none comes within 10 s, with what came instead.
+    #[track_caller]
+    pub fn wait_for_log_after(&self, mark: usize, text: &str) -> String {
+        let found = wait_until(Duration::from_secs(10), || {
+            lines_of(&self.log, mark).into_iter().find(|line| line.contains(text))
+        });
         found.unwrap_or_else(|| panic!("no line with {text:?} in:\n{}", self.log().join("\n")))
     }
 
@@ -261,6 +273,24 @@ impl Webhook {
     }
 }
 
-fn lines_of(log: &Mutex<VecDeque<String>>) -> Vec<String> {
-    log.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+/// What was written on standard error, the latest if that is very much.
+#[derive(Debug, Default)]
+struct Lines {
+    kept: VecDeque<String>,
+    dropped: usize,
+}
+
+impl Lines {
+    fn push(&mut self, line: String) {
+        if self.kept.len() == LOG_LINES {
+            self.kept.pop_front();
+            self.dropped += 1;
+        }
+        self.kept.push_back(line);
+    }
+}
+
+fn lines_of(log: &Mutex<Lines>, mark: usize) -> Vec<String> {
+    let lines = log.lock().unwrap_or_else(PoisonError::into_inner);
+    lines.kept.iter().skip(mark.saturating_sub(lines.dropped)).cloned().collect()
 }

@@ -15,7 +15,7 @@ use crate::client::Namespace;
 use crate::process::wait_until;
 use crate::runtime;
 
-/// The limit in `manifests/base/deployment.yaml`.
+/// Half of the limit in `manifests/base/deployment.yaml`: the rest is for buffers of the kernel.
 const MEMORY_MIB: u64 = 512;
 
 /// How long a client may keep a connection busy without getting on: the deadlines of the server, and some patience.

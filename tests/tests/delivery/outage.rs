@@ -48,11 +48,12 @@ fn an_api_server_that_is_killed_in_the_middle_costs_nothing_but_time() {
         let reached = wait_until(WITHIN, || (delivered(&cluster).len() >= part).then_some(()));
         assert!(reached.is_some(), "{:?}; {}", delivered(&cluster), replicas[0].log().join("\n"));
         let before = delivered(&cluster);
+        let marks: Vec<usize> = replicas.iter().map(Webhook::log_mark).collect();
         cluster.kill_api_server();
         assert!(before.len() < teams.len(), "killed too late to mean anything");
-        for replica in &replicas {
+        for (replica, mark) in replicas.iter().zip(marks) {
             // What serves pods goes on meanwhile.
-            replica.wait_for_log("cannot watch");
+            replica.wait_for_log_after(mark, "cannot watch");
             assert_eq!(replica.admin("/readyz").0, 200);
         }
         cluster.start_api_server();

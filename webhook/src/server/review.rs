@@ -225,9 +225,8 @@ mod tests {
 
     #[test]
     fn only_what_may_be_repeated_says_so() {
-        let mut busy = refuse(StatusCode::SERVICE_UNAVAILABLE, "busy", "later\n");
-        busy.retry = true;
-        let response = respond(busy);
+        let response = respond(later("busy", "later\n"));
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.headers()[header::RETRY_AFTER], "1");
         assert_eq!(response.headers()[header::CONNECTION], "close");
         let response = respond(Answer::failed());

@@ -65,10 +65,19 @@ fn one_that_dies_while_it_is_asked() {
         let name = namespace(&test, policy);
         let mut webhook = Webhook::start(folder.path(), &[]);
         let registered = under_both(api(), &test, |name| webhook.registration(name).timeout(1));
-        let metrics = || webhook.metrics();
-        for (registered, policy) in registered.iter().zip(POLICIES) {
+        let unavailable = || {
             let waits = "spark_injector_admission_requests_total{outcome=\"unavailable\"";
-            registered.wait_for(&namespace(&test, policy), |_| metrics().contains(waits));
+            webhook
+                .metrics()
+                .lines()
+                .filter(|line| line.starts_with(waits))
+                .map(ToOwned::to_owned)
+                .collect::<Vec<_>>()
+        };
+        for (registered, policy) in registered.iter().zip(POLICIES) {
+            // Those of the configuration before count as well: what rises meanwhile is this one's.
+            let before = unavailable();
+            registered.wait_for(&namespace(&test, policy), |_| unavailable() != before);
         }
         let reply = std::thread::scope(|scope| {
             let created = scope.spawn(|| api().dry_run(&driver(&name, "silence")));

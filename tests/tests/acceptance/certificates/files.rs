@@ -69,8 +69,9 @@ fn files_that_are_replaced_under_load_cost_no_pod() {
             let before = served(webhook.review_address()).expect("a certificate");
             let next = authority.server("next");
             // Half of a new pair, as if it were written file by file; then all of it.
+            let mark = webhook.log_mark();
             project(mounted.path(), &format!("{version}-half"), &next.certificate, &first.key);
-            webhook.wait_for_log("the key does not belong to the certificate");
+            webhook.wait_for_log_after(mark, "the key does not belong to the certificate");
             assert_eq!(served(webhook.review_address()).expect("a certificate"), before);
             project(mounted.path(), &version.to_string(), &next.certificate, &next.key);
             let after = wait_until(PATIENCE, || {

@@ -26,18 +26,20 @@ fn the_next_pod_gets_what_was_applied() {
     let first = status(&pod)["revision"].clone();
 
     // A change of the source alone is another revision.
+    let mark = webhook.log_mark();
     site.kubectl_apply(&[source("a", "two\n")]);
     let pod = site.wait_for_driver("a", |reply| file(&reply.body, "app.conf") == of("two\n")).expect(201);
     assert_ne!(status(&pod)["revision"], first);
-    webhook.wait_for_log("ConfigMap spark-injector/a");
+    webhook.wait_for_log_after(mark, "ConfigMap spark-injector/a");
 
     // A source that is gone: the last good plan serves on. It comes back with another content.
+    let mark = webhook.log_mark();
     site.api.delete(&source("a", "")).expect(200);
-    webhook.wait_for_log("there is no ConfigMap");
+    webhook.wait_for_log_after(mark, "there is no ConfigMap");
     assert_eq!(file(&site.try_driver("a").expect(201), "app.conf"), of("two\n"));
     site.kubectl_apply(&[source("a", "three\n")]);
     site.wait_for_driver("a", |reply| file(&reply.body, "app.conf") == of("three\n"));
-    webhook.wait_for_log("mistake resolved");
+    webhook.wait_for_log_after(mark, "mistake resolved");
 
     // A source that nobody named becomes one when a profile names it.
     site.kubectl_apply(&[source("other", "other\n")]);

@@ -92,9 +92,10 @@ fn what_happened_behind_a_cut_connection_is_learned_from_a_new_list() {
     site.wait_for_driver("stays", |reply| file(&reply.body, "app.conf") == BASE64.encode("two"));
 
     // Cut off for long: meanwhile everything changes, and the history that would tell of it is lost.
+    let mark = webhook.log_mark();
     balancer.retire(api);
     balancer.cut(api);
-    webhook.wait_for_log("cannot watch");
+    webhook.wait_for_log_after(mark, "cannot watch");
     site.kubectl_apply(&[source("stays", "three")]);
     let opted_out = json!({"metadata": {"labels": {"spark-injector.io/inject": null}}});
     site.api.patch("/api/v1/namespaces/leaves", "application/merge-patch+json", &opted_out).expect(200);
