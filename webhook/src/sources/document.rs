@@ -78,9 +78,9 @@ fn parse_yaml(text: &str) -> Result<Vec<Value>, String> {
     let options = serde_saphyr::options! {
         // The text of an error must not quote the file: it may hold a Secret.
         with_snippet: false,
-        // `yes` and `on` are strings in YAML 1.2, and nobody means a truth value by them in a label.
-        strict_booleans: true,
-        // `defaultMode: 0400` is 256 to kubectl and to Spark, who read YAML 1.1; without it, it would be 400.0.
+        // kubectl and Spark read YAML 1.1: without quotes `yes` and `Off` are truth values to them, and `defaultMode: 0400`
+        // is 256. What is valid here has to be what they make of it.
+        strict_booleans: false,
         legacy_octal_numbers: true,
         budget: serde_saphyr::budget! {
             max_depth: YAML_DEPTH,
@@ -205,7 +205,7 @@ mod tests {
     fn a_stream_of_documents_is_read_without_the_empty_ones() {
         let yaml = "# comment\n---\na: 1\n---\n---\nb: [x, 'yes', yes]\n...\n";
         let documents = parse(yaml.as_bytes(), Format::Yaml).unwrap();
-        assert_eq!(documents, [json!({"a": 1}), json!({"b": ["x", "yes", "yes"]})]);
+        assert_eq!(documents, [json!({"a": 1}), json!({"b": ["x", "yes", true]})]);
         let json = "{\"a\": 18446744073709551615}\n[null, -1, 1.5, true]";
         let documents = parse(json.as_bytes(), Format::Json).unwrap();
         assert_eq!(documents, [json!({"a": u64::MAX}), json!([null, -1, 1.5, true])]);

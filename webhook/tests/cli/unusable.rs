@@ -75,10 +75,10 @@ fn what_nobody_would_look_for_is_warned_about() {
         "{said}"
     );
     let profile = "{apiVersion: spark-injector.io/v1alpha1, kind: SparkProfile, metadata: {name: a}, spec: {namespaces: \
-        {names: [team-a]}, nodeSelector: {default: {pool: x}, allowed: {pool: [y]}}}}";
+        {names: [team-a]}, nodeSelector: {default: {pool: x}, allowed: {pool: [w]}}}}";
     let said = warned(&Folder::empty().with("p/n.yaml", NAMESPACE).with("p/p.yaml", profile));
     let template = "executor: {template: {spec: {nodeSelector: {pool: z}}}}, nodeSelector:";
-    let other = profile.replace("nodeSelector:", template).replace("pool: x", "pool: y");
+    let other = profile.replace("nodeSelector:", template).replace("pool: x", "pool: w");
     let refused = warned(&Folder::empty().with("p/n.yaml", NAMESPACE).with("p/p.yaml", other));
     let at = "SparkProfile a: spec.executor.template.spec.nodeSelector.pool: pool=z is not in";
     assert!(refused.contains(at) && refused.contains("every executor is refused"), "{refused}");
