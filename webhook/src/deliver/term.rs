@@ -183,10 +183,7 @@ impl Term {
             let key: Arc<str> = profile.as_str().into();
             let wish = self.wishes.get(profile);
             let known = before.entries.get(profile);
-            // Nor do the old ones go where the new ones are nowhere: pods are given those.
-            let is_nowhere = wish.is_some_and(|wish| !wish.namespaces.is_empty())
-                && !self.agenda.verdicts(&key).any(|(_, verdict)| verdict == Some(&Verdict::Present));
-            let is_open = is_nowhere || wish.is_none() && is_mistaken(catalog, profile);
+            let is_open = wish.is_none() && is_mistaken(catalog, profile);
             let expired =
                 if is_open { Vec::new() } else { entry.expired(self.settings.keep_revisions, wall) };
             let is_written = |wish: &super::wishes::Wish| {
