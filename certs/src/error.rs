@@ -1,4 +1,4 @@
-//! Why a pair of files cannot be served. The texts name the file; they never quote what is in it.
+//! Why credentials cannot be made or used. The texts name the file; they never quote what is in it.
 
 use std::io;
 use std::path::PathBuf;

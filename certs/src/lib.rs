@@ -10,7 +10,7 @@
 //!             Sightings
 //! ```
 //!
-//! No clock, no IO but for the files of a pair, no logging, no process-wide crypto provider: the caller passes the
+//! No clock, no IO but for the files of a pair and of client authorities, no logging, no process-wide crypto provider: the caller passes the
 //! time, carries out the steps and reports the events. Key material never reaches an error text.
 
 mod authority;

@@ -1,6 +1,6 @@
-//! The rules for a file's path below the target directory: those of the kubelet's `AtomicWriter`, since what a
-//! ConfigMap volume accepts must be accepted here and nothing else, plus two of our own. No IO: whether a path
-//! leads outside by a symlink is the publisher's question.
+//! The rules for a file's path below the target directory: those of the kubelet's `AtomicWriter`, so that
+//! what a ConfigMap volume accepts is accepted here; and two stricter ones of our own (control characters, our
+//! temporary names). No IO: whether a path leads outside by a symlink is the publisher's question.
 
 use std::fmt;
 

@@ -1,7 +1,5 @@
 //! The short form of the chaos suite: every scene, briefly. `make chaos` plays the long one and writes a report.
 
-#![allow(clippy::expect_used, reason = "tests")]
-
 use std::time::Duration;
 
 use acceptance::chaos::certificates::Lives;

@@ -3,11 +3,11 @@
 //! ```text
 //! sources ──Snapshot──▶ catalog::compile ──Catalog (immutable, swapped whole)──┐
 //!                                                                              ▼
-//! server, cli ──bytes──▶ admit: review → decide → plan → patch → outcome ──▶ Answer
+//! server, cli ──bytes──▶ admit: review → decide → merge → patch → outcome ──▶ Answer
 //! ```
 //!
-//! Dependencies point inward: [`server`], [`cli`], [`sources`], [`status`], [`tls`] and [`cluster`] do the IO; [`catalog`] and [`admit`] are pure
-//! (no IO, no clock, no environment); [`api`] holds the custom resource. The contract with the init container
+//! Dependencies point inward: [`args`], [`cli`], [`cluster`], [`deliver`], [`server`], [`sources`], [`status`] and [`tls`]
+//! do the IO; [`catalog`] and [`admit`] are pure (no IO, no clock, no environment); [`api`] holds the custom resource. The contract with the init container
 //! lives in the crate `init-sync`, because both sides must agree on it byte for byte.
 
 pub mod admit;

@@ -155,8 +155,8 @@ fn a_token_proves_the_same_and_is_replaced_without_a_gap() {
     let taken = wait_until(Duration::from_secs(30), || (post("second-token") == 200).then_some(()));
     assert!(taken.is_some(), "{}", world.webhook.log().join("\n"));
     write("shown", "second-token");
-    // Both are good: whatever the API server shows, pods are created. It shows the new one when the webhook, asked
-    // whether it still knows the old one, can say no.
+    // Both tokens are valid now, so whichever the API server shows, pods are created. It reads its file again within a
+    // minute: longer than that, before the old one is dropped.
     let until = Instant::now() + Duration::from_secs(75);
     while Instant::now() < until {
         given(world.api.dry_run(&driver("token", "meanwhile")));

@@ -97,13 +97,12 @@ fn limit_range_defaults_are_nobodys_choice() {
                           "limits": {"cpu": "100m", "memory": "32Mi", "ephemeral-storage": "2Gi"}});
     assert_eq!(container(&pod, INIT_CONTAINER)["resources"], expected);
     // The plugin changed what we had added, so the API server asked a second time.
-    world.logged("limits", "one");
     let asked = wait_until(Duration::from_secs(10), || {
         let log = world.webhook.log();
         let lines = log.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let reasons: Vec<Value> =
+        let outcomes: Vec<Value> =
             lines.filter(|line| line["name"] == "one").map(|line| line["outcome"].clone()).collect();
-        (reasons.len() == 2).then_some(reasons)
+        (outcomes.len() == 2).then_some(outcomes)
     });
     assert_eq!(asked.expect("two lines"), ["injected", "unchanged"]);
     // The profile's amounts, where the pod had chosen none.

@@ -1,4 +1,4 @@
-//! One control plane for all tests of this file. Each test has an own namespace for the injector, profiles and teams of
+//! One control plane for all tests of this binary. Each test has an own namespace for the injector, profiles and teams of
 //! its own, and as many replicas of the delivery as it likes.
 
 use std::collections::BTreeMap;
@@ -211,7 +211,7 @@ impl World {
         self.source.change(|inputs| drop(inputs.snapshot.secrets.insert(key, Ok(data.into()))));
     }
 
-    /// A profile that gives the keytab to namespaces whose name starts with `prefix`.
+    /// A profile that gives the keytab to these namespaces.
     pub(crate) fn profile(&self, name: &str, namespaces: &[String], more: &Value) {
         let mut spec = json!({
             "namespaces": {"names": namespaces},
