@@ -15,6 +15,10 @@ pub fn describe(error: &kube::Error) -> String {
         kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => {
             "the API server's answer cannot be understood".to_owned()
         }
+        // The library quotes the address, password and all, and a feature of its own.
+        kube::Error::ProxyProtocolDisabled { .. } | kube::Error::ProxyProtocolUnsupported { .. } => {
+            "a proxy is not supported: leave out proxy-url of the kubeconfig, and HTTPS_PROXY of the environment".to_owned()
+        }
         other => match causes(other).find_map(|cause| cause.downcast_ref::<AuthError>()) {
             Some(error) => credentials(error),
             None => chain(other),

@@ -251,6 +251,9 @@ mod tests {
         let plugin = "{exec: {apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never,
             command: sh, args: [-c, 'echo s3cr3t; exit 7']}}";
         let plugin = refused(Some(&with("https://u:s3cr3t@127.0.0.1:1", plugin)), None).await;
+        let proxy = with("https://127.0.0.1:1', proxy-url: 'http://u:s3cr3t@127.0.0.1:2", "{token: t}");
+        let proxy = refused(Some(&proxy), None).await;
+        assert!(proxy.contains("leave out proxy-url") && !proxy.contains("s3cr3t"), "{proxy}");
         let said = "credentials for https://127.0.0.1:1: the credential plugin of the kubeconfig ended with exit status: 7; run it by hand";
         assert_eq!(plugin, said);
     }

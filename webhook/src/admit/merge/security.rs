@@ -1,6 +1,8 @@
-//! Security contexts, field by field, of the pod and of its Spark container. A pod may also say by an annotation what is a
-//! field by now: the one for `AppArmor` is copied into a container without the field once all webhooks are done, and a field beside an
-//! annotation that says otherwise is refused (`applyAppArmorVersionSkew` and `ValidatePodSpec` of Kubernetes).
+//! Security contexts, field by field, of the pod and of its Spark container.
+//!
+//! A pod may also say by an annotation what is a field by now: the one for `AppArmor` is copied into a container without
+//! the field once all webhooks are done, and a field beside an annotation that says otherwise is refused
+//! (`applyAppArmorVersionSkew` and `ValidatePodSpec` of Kubernetes).
 
 use serde_json::{Map, Value, json};
 
@@ -34,24 +36,26 @@ fn pod_security(merge: &mut Merge<'_>) -> Result<(), Denial> {
     let mut known = value_of(merge.target.spec.security_context);
     let edit = MapEdit::new("/spec/securityContext", known.is_object());
     let (field, annotation) = OF_POD;
-    add_annotated(merge, &mut known, wanted, field, annotation);
+    if wanted.get(field).is_some() {
+        add_annotated(merge, &mut known, field, annotation);
+    }
     let fields = Fields { kind: Kind::Plain, enforced_as: "securityContext", field: "pod securityContext" };
     fields.set_in(merge, edit, wanted.iter(), &known)
 }
 
-/// What the Spark container says of these fields.
+/// What the Spark container says of these fields, by an annotation too.
 fn of_container(merge: &Merge<'_>, wanted: &Keyed) -> Value {
     let mut known = value_of(merge.target.spark.security_context);
     let name = merge.target.spark.name.as_deref().unwrap_or_default();
-    for (field, prefix) in OF_CONTAINER {
-        add_annotated(merge, &mut known, wanted, field, &format!("{prefix}{name}"));
+    for (field, prefix) in OF_CONTAINER.into_iter().filter(|(field, _)| wanted.get(field).is_some()) {
+        add_annotated(merge, &mut known, field, &format!("{prefix}{name}"));
     }
     known
 }
 
-/// What an annotation says, as the field that it is, where the profile has a word on it and the field does not stand there.
-fn add_annotated(merge: &Merge<'_>, known: &mut Value, wanted: &Keyed, field: &str, annotation: &str) {
-    if wanted.get(field).is_none() || known.get(field).is_some_and(|value| !value.is_null()) {
+/// Adds what an annotation says as the field that it is, unless the field stands there.
+fn add_annotated(merge: &Merge<'_>, known: &mut Value, field: &str, annotation: &str) {
+    if known.get(field).is_some_and(|value| !value.is_null()) {
         return;
     }
     let Some(text) = merge.target.pod.annotation(annotation) else { return };
@@ -106,7 +110,7 @@ fn spark_security(merge: &mut Merge<'_>) -> Result<(), Denial> {
     }
     let known = of_container(merge, wanted);
     let security = Fields { kind: Kind::Plain, enforced_as: "securityContext", field: "securityContext" };
-    let is_there = value_of(merge.target.spark.security_context).is_object();
+    let is_there = merge.target.spark.security_context.is_some_and(|raw| raw.get().starts_with('{'));
     let edit = MapEdit::new(merge.target.spark_path.key("securityContext"), is_there);
     let possible = wanted.iter().filter(|item| contradiction(item, &known).is_none());
     security.set_in(merge, edit, possible, &known)?;
