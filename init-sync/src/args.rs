@@ -141,6 +141,12 @@ impl Words {
     }
 
     fn name(&mut self, word: &str) -> Result<(), String> {
+        // What comes after it may be what nobody should read in a log.
+        if let Some((name, _)) = word.split_once('=') {
+            return Err(format!(
+                "name {name:?} has a `=`; write the name alone, the value is taken from the environment"
+            ));
+        }
         check_path(word).map_err(|error| format!("name {word:?}: {error}"))?;
         if word.contains('/') || word == "." {
             return Err(format!("name {word:?} has a `/`; a variable's name is the file's name"));

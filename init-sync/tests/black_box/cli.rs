@@ -37,7 +37,7 @@ fn version_is_the_crates() {
 
 #[test]
 fn what_makes_no_sense_is_refused_by_name() {
-    let cases: [(&[&str], &str); 16] = [
+    let cases: [(&[&str], &str); 17] = [
         (&["--too", "/tmp"], "unknown option \"--too\"; allowed are --to DIR"),
         (&["-x"], "unknown option \"-x\""),
         (&["-"], "unknown option \"-\""),
@@ -50,6 +50,7 @@ fn what_makes_no_sense_is_refused_by_name() {
         (&["--to", "/tmp", "/a"], "name \"/a\": the path is absolute"),
         (&["--to", "/tmp", "a\nb"], "name \"a\\nb\""),
         (&["--to", "/tmp", "a", "a"], "name \"a\" is given twice"),
+        (&["--to", "/tmp", "A=s3cr3t"], "name \"A\" has a `=`"),
         (&["--to", "/tmp", "--mode", "8", "a"], "--mode 8: must be three octal digits"),
         (&["--to", "/tmp", "--mode=4755", "a"], "--mode 4755"),
         (&["--to", "/tmp", "--mode", "0440"], "--mode goes with names"),
