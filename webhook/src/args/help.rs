@@ -57,7 +57,7 @@ Exit status:
   3  a link is broken";
 
 pub(super) const VALIDATE: &str = "\
-Prints one mistake per line, with file, object, field, value and what is allowed, and ends with 2 if there is any. Warnings \
+Prints one mistake per line, with file, object, field, what is wrong and what is allowed, and ends with 2 if there is any. Warnings \
 name what is valid and hardly meant; they change no status.
 
 Examples:

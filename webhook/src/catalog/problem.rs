@@ -27,7 +27,7 @@ pub struct Problem {
     pub subject: String,
     /// Path of the field: `spec.files[2].mode`; empty when the whole document is meant.
     pub path: String,
-    /// What is wrong, the value, and what is allowed. Never the content of a file.
+    /// What is wrong, and what is allowed. Never the content of a file, nor a value of a wrong type.
     pub message: String,
     /// What kind of mistake it is.
     pub kind: ProblemKind,

@@ -3,7 +3,9 @@
 use super::Compiled;
 use super::exit::Failure;
 use super::output::{self, Printed};
-use crate::api::names::{INJECT_DISABLED, INJECT_ENABLED, INJECT_LABEL, ISOLATE_ENABLED, ISOLATE_LABEL};
+use crate::api::names::{
+    BACKSTOP_LABEL, GROUP, INJECT_DISABLED, INJECT_ENABLED, INJECT_LABEL, ISOLATE_ENABLED, ISOLATE_LABEL,
+};
 use crate::args::{Inputs, ValidateArgs};
 use crate::text::one_line;
 
@@ -36,6 +38,9 @@ pub(super) fn run(args: ValidateArgs) -> Result<(), Failure> {
     Err(Failure::Invalid)
 }
 
+/// Labels of a namespace that mean something.
+const OUR_LABELS: [&str; 3] = [INJECT_LABEL, ISOLATE_LABEL, BACKSTOP_LABEL];
+
 /// What is valid, and hardly what somebody meant.
 fn warn_about_namespaces(compiled: &Compiled) {
     for name in compiled.catalog.namespaces() {
@@ -47,6 +52,18 @@ fn warn_about_namespaces(compiled: &Compiled) {
         }
     }
     for (name, namespace) in &compiled.load.snapshot.namespaces {
+        for (label, value) in &namespace.labels {
+            // Others that begin so may be what profiles select by.
+            let looks_like_ours =
+                label.starts_with(GROUP) && [INJECT_ENABLED, INJECT_DISABLED].contains(&&**value);
+            if looks_like_ours && !OUR_LABELS.contains(&&**label) {
+                output::note(&format!(
+                    "warning: {}: Namespace {name}: metadata.labels[{label}]: none that is read; those are {}",
+                    namespace.origin,
+                    OUR_LABELS.join(", ")
+                ));
+            }
+        }
         for (label, on) in [(INJECT_LABEL, INJECT_ENABLED), (ISOLATE_LABEL, ISOLATE_ENABLED)] {
             let value = namespace.labels.get(label).map(String::as_str);
             if let Some(value) = value.filter(|value| ![on, INJECT_DISABLED].contains(value)) {

@@ -74,6 +74,12 @@ fn what_nobody_would_look_for_is_warned_about() {
         said.contains("p/n.yaml: Namespace team-a: metadata.labels[spark-injector.io/inject]: \"Enabled\""),
         "{said}"
     );
+    let misspelt = NAMESPACE.replace("enabled}", "enabled, spark-injector.io/isolat: enabled}");
+    let said = warned(&Folder::empty().with("p/n.yaml", misspelt));
+    assert!(
+        said.contains("metadata.labels[spark-injector.io/isolat]: none that is read; those are"),
+        "{said}"
+    );
     let profile = "{apiVersion: spark-injector.io/v1alpha1, kind: SparkProfile, metadata: {name: a}, spec: {namespaces: \
         {names: [team-a]}, nodeSelector: {default: {pool: x}, allowed: {pool: [w]}}}}";
     let said = warned(&Folder::empty().with("p/n.yaml", NAMESPACE).with("p/p.yaml", profile));
