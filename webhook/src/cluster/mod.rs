@@ -2,7 +2,7 @@
 //! whoever holds the client.
 
 pub mod ask;
-mod describe;
+mod failure;
 pub mod lease;
 pub mod refusal;
 mod traced;
@@ -10,7 +10,7 @@ mod traced;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-pub use describe::{answered, describe};
+pub use failure::{answered, describe};
 use http::header::{DATE, USER_AGENT};
 use http::{HeaderValue, Uri};
 use kube::client::ClientBuilder;
