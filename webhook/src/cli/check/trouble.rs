@@ -1,7 +1,7 @@
 //! What the API server's words about a call that failed mean, and what to do.
 
 /// The part of a message by which a trouble is known, what it is, and the remedy; the first that fits counts.
-const TROUBLES: [(&str, &str, &str); 17] = [
+const TROUBLES: [(&str, &str, &str); 20] = [
     (
         "certificate signed by unknown authority",
         "the caBundle does not fit the certificate that the injector shows",
@@ -79,7 +79,14 @@ const TROUBLES: [(&str, &str, &str); 17] = [
         "let the control plane reach its port: a firewall or NetworkPolicy between them is the usual cause; else look at its load",
     ),
     ("EOF", "the injector ended the connection", "look into the log of the injector"),
+    // A client that still writes when it is refused may tell of this instead of the alert.
+    ("use of closed network connection", CUT, ASK_AGAIN),
+    ("broken pipe", CUT, ASK_AGAIN),
+    ("connection reset", CUT, ASK_AGAIN),
 ];
+
+const CUT: &str = "the injector ended the connection while the API server was writing";
+const ASK_AGAIN: &str = "ask again: mostly the reason is told then, such as an authority that --client-ca does not have; else look into the log of the injector";
 
 /// What a failed call means: the matter, and the remedy.
 pub(super) fn explain(message: &str) -> (&'static str, &'static str) {
@@ -119,6 +126,7 @@ mod tests {
             ("context deadline exceeded", "in time"),
             ("net/http: request canceled (Client.Timeout exceeded while awaiting headers)", "in time"),
             ("EOF", "ended the connection"),
+            ("write tcp 127.0.0.1:1->127.0.0.1:2: use of closed network connection", "was writing"),
             ("the server said something new", "failed"),
         ] {
             assert!(of(cause).contains(said), "{cause}: {}", of(cause));
